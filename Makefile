@@ -1,0 +1,60 @@
+# Everything a developer types. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := edge auth_svc chat_svc billing_svc analytics_svc svckit mesh tools tests
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: install ## Start the whole mesh on this machine; Ctrl-C stops it
+	@exec $(BIN)/chatmesh up
+
+.PHONY: install
+install: .venv/installed ## Make .venv ready from the lock
+
+.venv/installed: locks/dev.txt locks/uv.txt pyproject.toml tools/install.sh
+	@PYTHON=$(PYTHON) tools/install.sh locks/dev.txt
+	@touch $@
+
+.PHONY: test
+test: check pytest ## Install what is needed, check everything, run every test
+
+.PHONY: check
+check: install ## Lint, types, import contracts, generated code, protos: all but the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/generate.py --check
+	PATH=$(BIN):$$PATH tools/check_protos.sh
+
+.PHONY: pytest
+pytest: install ## Run the tests alone; ARGS="-k name" chooses
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: fmt
+fmt: install ## Format code and protos
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w protos
+
+.PHONY: gen
+gen: install ## Generate gen/ from protos/
+	$(BIN)/python tools/generate.py
+
+.PHONY: bench
+bench: install ## Measure the edge against Envoy and a direct call; writes docs/benchmarks.md
+	$(BIN)/uv pip install --quiet --require-hashes -r locks/bench.txt
+	$(BIN)/python -m bench
+
+.PHONY: lock
+lock: install ## Resolve the dependencies anew and write locks/
+	tools/lock.sh
+
+.PHONY: clean
+clean: ## Remove .venv and caches; the data in .chatmesh stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

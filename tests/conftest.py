@@ -1,0 +1,38 @@
+"""The engines that every test stands on, started once a session from their wheels."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from svckit import local
+from svckit.local import Engines, Home
+
+
+@pytest.fixture(scope="session")
+async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    async with Home.opened(Path(tmp_path_factory.mktemp("home"))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def engines(home: Home) -> AsyncIterator[Engines]:
+    """PostgreSQL, Valkey and NATS; without the fsyncs that only a power cut could need."""
+    async with local.engines(home, durable=False) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def new_database(engines: Engines) -> Callable[[], Awaitable[str]]:
+    """Make a fresh, empty database and answer its URL."""
+
+    async def make() -> str:
+        name = f"t_{uuid.uuid4().hex}"
+        async with await psycopg.AsyncConnection.connect(engines.database_url, autocommit=True) as connection:
+            await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return engines.database_url.rsplit("/", 1)[0] + f"/{name}"
+
+    return make
