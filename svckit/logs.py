@@ -1,0 +1,76 @@
+"""Logs: one line an event, JSON for machines or text for people, with the ids of the work at hand."""
+
+import logging
+import re
+import sys
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from svckit import identity, telemetry
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["json", "console"]
+
+# Anchored at the end: `access_token` is a secret, `tokens_in` a number.
+_SECRET = re.compile(r"(^|[_-])(password|secret|token|authorization|cookie|api[_-]?key|credential)$", re.IGNORECASE)
+# Libraries whose INFO lines repeat what our own lines say.
+_QUIET = ("aiohttp.access", "alembic.runtime.migration", "grpc._cython.cygrpc", "httpx")
+
+
+def configure(name: str, *, level: Level = "info", format_: Format = "json", stream: TextIO | None = None) -> None:
+    """Write this process's log, and what its libraries log, to `stream` (standard output), marked as `service=name`."""
+    stream = stream or sys.stdout
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _context(name),
+        _mask_secrets,
+    ]
+    ends = _ends(format_, colors=stream.isatty())
+    structlog.configure(
+        processors=[*shared, *ends],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+    )
+    handler = logging.StreamHandler(stream)
+    libraries = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=libraries))
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
+    for library in _QUIET:
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def _ends(format_: Format, *, colors: bool) -> list[Processor]:
+    if format_ == "console":
+        return [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _context(name: str) -> Processor:
+    """Add which process speaks, and for which request, trace and user."""
+
+    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        trace = telemetry.current()
+        found = {
+            "service": name,
+            "request_id": telemetry.request_id.get(),
+            "trace_id": trace.trace_id if trace else "",
+            "span_id": trace.span_id if trace else "",
+            "user_id": identity.current().user_id,
+        }
+        for key, value in found.items():
+            if value:
+                event.setdefault(key, value)
+        return event
+
+    return add
+
+
+def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key in event:
+        if _SECRET.search(key):
+            event[key] = "***"
+    return event

@@ -1,0 +1,102 @@
+"""One process from start to exit: its logs, the signals that stop it, its exit code, its background loops.
+
+Exit codes: 0 after a stop or a normal return, 1 after an error that nobody caught, 2 for wrong settings.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from svckit import logs
+from svckit.settings import SettingsError, log_settings
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE = 0.1  # seconds before a loop that failed starts again; doubles up to the longest
+_LONGEST_PAUSE = 10.0
+
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    name: str,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """Run `main` as the process called `name`, and exit.
+
+    SIGTERM or SIGINT cancels `main` once, so that its context managers can close what they opened; a second one ends
+    the process at once.
+    """
+    level, format_ = log_settings()
+    logs.configure(name, level=level, format_=format_)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_until_signalled(main))
+    except SettingsError as error:
+        print(*error.problems, sep="\n", file=sys.stderr)  # noqa: T201 (for the person who starts it, not for the log)
+        sys.exit(2)
+    except Exception:
+        log.exception("crashed")
+        sys.exit(1)
+
+
+async def _until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(main())
+    stopping = False
+
+    def stop(signum: signal.Signals) -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(128 + signum)
+        stopping = True
+        log.info("stopping", signal=signum.name)
+        running.cancel()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop, signum)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+
+
+async def until_stopped() -> None:
+    """Wait until a signal stops the process."""
+    await asyncio.get_running_loop().create_future()
+
+
+@asynccontextmanager
+async def background(*loops: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run endless loops beside the block: one that fails is logged and started again, all are cancelled at its end."""
+    tasks = [asyncio.create_task(_supervise(loop)) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _supervise(loop: Callable[[], Awaitable[None]]) -> None:
+    pause = _FIRST_PAUSE
+    while True:
+        started = time.monotonic()
+        try:
+            await loop()
+        except Exception:
+            log.exception("a background loop failed", loop=getattr(loop, "__qualname__", repr(loop)), again_in=pause)
+        else:
+            return
+        if time.monotonic() - started > _LONGEST_PAUSE:
+            pause = _FIRST_PAUSE
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,0 +1,77 @@
+"""What every process reads from its environment; all that is wrong there is said at once, by variable name."""
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from svckit import logs
+
+# Marks a field whose default serves development only: `database_url: Annotated[str, DEVELOPMENT_ONLY] = "…"`.
+DEVELOPMENT_ONLY = "development only"
+
+
+class SettingsError(Exception):
+    """The environment is wrong; `problems` has one line for each variable that must change."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class Settings(BaseSettings):
+    """The base of each process's own settings: one field a variable, an empty variable counting as unset.
+
+    Check fields with `field_validator`, not `model_validator`: pydantic runs the latter only when every field is
+    right, and then its problem would come after the others instead of with them.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True)
+
+    # First, so that the checks of the other fields can look at it.
+    chatmesh_env: Literal["development", "production"] = "development"
+    log_level: logs.Level = "info"
+    log_format: logs.Format = "json"
+    # What the processes of the mesh sign their service tokens with; the same in all of them.
+    service_secret: Annotated[SecretStr, Field(min_length=32), DEVELOPMENT_ONLY] = SecretStr(
+        "chatmesh-development-service-secret"
+    )
+
+    @property
+    def production(self) -> bool:
+        return self.chatmesh_env == "production"
+
+    @field_validator("*")
+    @classmethod
+    def _refuse_development_defaults(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        production = info.data.get("chatmesh_env") == "production"
+        if production and DEVELOPMENT_ONLY in field.metadata and value == field.default:
+            raise ValueError("must be set in production")
+        return value
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load(settings: type[SettingsT]) -> SettingsT:
+    """Read the environment; raises `SettingsError` with every problem."""
+    try:
+        return settings()
+    except ValidationError as error:
+        raise SettingsError([_problem(str(e["loc"][0]), e["type"], e["msg"]) for e in error.errors()]) from None
+
+
+def _problem(field: str, kind: str, message: str) -> str:
+    """One line for a person; it never shows the value, which may be a secret."""
+    said = "is required" if kind == "missing" else message.removeprefix("Value error, ")
+    return f"{field.upper()}: {said[0].lower()}{said[1:]}"
+
+
+def log_settings() -> tuple[logs.Level, logs.Format]:
+    """LOG_LEVEL and LOG_FORMAT, or their defaults if they are wrong: even a process that cannot start must log."""
+    level: Any = os.environ.get("LOG_LEVEL")
+    format_: Any = os.environ.get("LOG_FORMAT")
+    return level if level in get_args(logs.Level) else "info", format_ if format_ in get_args(logs.Format) else "json"
