@@ -1,0 +1,154 @@
+"""PostgreSQL: a pool, transactions, advisory locks, and migrations that many replicas may start at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, func, make_url, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.schema import CreateSchema
+
+from svckit.errors import Unavailable
+
+_log = structlog.get_logger(__name__)
+
+# What a session may do before PostgreSQL ends it: a stuck client must not hold up the others.
+_LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "60s"}
+# A migration may take long, but must not stand long in the queue for a table: everybody else waits behind it there.
+_MIGRATION_LIMITS = {"statement_timeout": "0", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "0"}
+# A peer that vanished without a word is noticed within a minute (seconds; libpq's names).
+_KEEPALIVES = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_LOCK_POLL_SECONDS = 0.5
+_ENVIRONMENT = Path(__file__).parent / "migrations"
+
+# Alembic's `op` is one for the whole process, so migrations of two schemas must not run side by side in it.
+_alembic = asyncio.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A pool of connections; PostgreSQL may be away when it is made and come back later."""
+
+    engine: AsyncEngine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends well, rolled back when it raises.
+
+        Raises Unavailable when PostgreSQL is away or gave up (time-out, deadlock, no connection left): retrying helps.
+        When it went away during the commit itself, nobody knows whether it happened.
+        """
+        try:
+            async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except (OperationalError, PoolTimeout) as error:
+            _log.warning("postgres unavailable", error=_first_line(error))
+            raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of one's own, outside the pool and closed at the end: for session locks and LISTEN."""
+        async with self.engine.connect() as connection:
+            await connection.run_sync(Connection.detach)
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless PostgreSQL answers."""
+        async with self.transaction() as session:
+            await session.execute(select(1))
+
+
+@asynccontextmanager
+async def connected(url: str, *, pool_size: int = 10, name: str = "chatmesh") -> AsyncIterator[Database]:
+    """A pool of at most `pool_size` connections to a postgresql:// URL; `name` is what pg_stat_activity shows."""
+    engine = _engine(url, name=name, limits=_LIMITS, pool_size=pool_size)
+    try:
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+async def hold(connection: AsyncConnection, lock: str) -> None:
+    """Wait for the advisory lock of that name; it is held until the connection closes.
+
+    Asks again and again: waiting inside PostgreSQL would keep a snapshot open, and CREATE INDEX CONCURRENTLY, which
+    waits for old snapshots, could then never end.
+    """
+    taken = select(func.pg_try_advisory_lock(func.hashtextextended(lock, 0)))
+    while not await connection.scalar(taken):
+        await connection.commit()
+        await asyncio.sleep(_LOCK_POLL_SECONDS)
+    await connection.commit()
+
+
+async def migrate(url: str, *, schema: str, scripts: Path) -> None:
+    """Bring the schema to the newest revision in `scripts`/versions; replicas that start together take turns.
+
+    Each revision is a transaction of its own. The version table is in the schema. A schema that is ahead of the code,
+    as after a deploy was rolled back, is left as it is.
+    """
+    engine = _engine(url, name=f"migrate {schema}", limits=_MIGRATION_LIMITS, pool_size=1)
+    try:
+        async with _alembic, Database(engine).dedicated() as connection:
+            await hold(connection, f"migrate:{schema}")
+            await connection.execute(CreateSchema(schema, if_not_exists=True))
+            await connection.commit()
+            await connection.run_sync(_upgrade, schema, scripts)
+    finally:
+        await engine.dispose()
+
+
+def _engine(url: str, *, name: str, limits: dict[str, str], pool_size: int) -> AsyncEngine:
+    options = " ".join(f"-c {setting}={value}" for setting, value in limits.items())
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"application_name": name, "options": options, **_KEEPALIVES},
+    )
+
+
+def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
+    config = Config()
+    for option, value in {
+        "script_location": str(_ENVIRONMENT),
+        "version_locations": str(scripts / "versions"),
+        "path_separator": "newline",
+    }.items():
+        config.set_main_option(option, value.replace("%", "%%"))
+    config.attributes.update(connection=connection, schema=schema)
+    if unknown := _unknown_revisions(connection, schema, ScriptDirectory.from_config(config)):
+        _log.warning("schema is newer than this code", schema=schema, revisions=unknown)
+        return
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+def _unknown_revisions(connection: Connection, schema: str, scripts: ScriptDirectory) -> list[str]:
+    """The schema's revisions that these scripts do not have."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": schema})
+    unknown = []
+    for revision in context.get_current_heads():
+        try:
+            scripts.get_revision(revision)
+        except CommandError:
+            unknown.append(revision)
+    return unknown
+
+
+def _first_line(error: OperationalError | PoolTimeout) -> str:
+    cause = error.orig if isinstance(error, OperationalError) else error
+    return str(cause).partition("\n")[0]
