@@ -119,3 +119,9 @@ class Unimplemented(ServiceError):
     """The contract names this RPC and nothing serves it yet."""
 
     status = grpc.StatusCode.UNIMPLEMENTED
+
+
+class Internal(ServiceError):
+    """Our own fault. What nobody caught becomes this; the caller is told nothing more."""
+
+    status = grpc.StatusCode.INTERNAL

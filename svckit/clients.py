@@ -1,0 +1,161 @@
+"""Channels to the other services: spread over replicas, retried where that is safe, never longer than our own call."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from svckit import identity, rpc, telemetry
+from svckit.identity import ServiceCredential
+
+Details: TypeAlias = grpc.aio.ClientCallDetails
+Continue: TypeAlias = Callable[[Details, Any], Awaitable[Any]]
+
+_ANSWER_MARGIN = 0.05  # seconds that our own answer needs after a call of ours has failed
+_REPEATABLE = {MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT}
+
+_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.dns_min_time_between_resolutions_ms", 10_000),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_metadata_size", 16 << 10),
+)
+
+
+def _service_config(services: Sequence[ServiceDescriptor]) -> str:
+    """Round-robin over the replicas that say they serve; retries for RPCs that may safely run twice.
+
+    No `timeout`: set here, Python's client fires it a second early and never tells the server (grpc/grpc#40633).
+    """
+    repeatable = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if _is_repeatable(method)
+    ]
+    retries = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    config: dict[str, object] = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": ""},
+    }
+    if repeatable:
+        config["methodConfig"] = [{"name": repeatable, "retryPolicy": retries}]
+    return json.dumps(config)
+
+
+def _is_repeatable(method: MethodDescriptor) -> bool:
+    return method.GetOptions().idempotency_level in _REPEATABLE
+
+
+def bare_channel(
+    target: str,
+    *,
+    services: Sequence[ServiceDescriptor],
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+) -> grpc.aio.Channel:
+    """A channel to `host:port` or `dns:///name:port` that adds nothing to its calls: no deadline, no identity."""
+    options = [*_OPTIONS, ("grpc.service_config", _service_config(services))]
+    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+
+
+@asynccontextmanager
+async def channel(
+    target: str,
+    *,
+    services: Sequence[ServiceDescriptor],
+    credential: ServiceCredential | None = None,
+    timeout: timedelta = timedelta(seconds=15),  # noqa: ASYNC109 (of each call, not of this function)
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel whose calls belong to the call being served: they carry its trace, request id, user and deadline.
+
+    Unary calls without a deadline get `timeout`; no call may outlast the one being served. With a `credential` the
+    calls also show which service makes them.
+    """
+    outgoing = _Outgoing(credential, timeout.total_seconds())
+    kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
+    async with bare_channel(target, services=services, interceptors=[kind(outgoing) for kind in kinds]) as made:
+        yield made
+
+
+class _Outgoing:
+    """What every call takes along."""
+
+    def __init__(self, credential: ServiceCredential | None, timeout: float) -> None:
+        self._credential = credential
+        self._timeout = timeout
+
+    def prepare(self, call: Details, *, streaming: bool) -> Details:
+        default = None if streaming else self._timeout
+        return grpc.aio.ClientCallDetails(
+            call.method,
+            _shortest(call.timeout if call.timeout is not None else default),
+            self._metadata(call.metadata),
+            call.credentials,
+            call.wait_for_ready,
+        )
+
+    def _metadata(self, given: grpc.aio.Metadata | None) -> grpc.aio.Metadata:
+        """What the caller gave wins over what we would add."""
+        metadata = grpc.aio.Metadata(*(given or ()))
+        ours = {
+            telemetry.TRACEPARENT_KEY: telemetry.outgoing(),
+            telemetry.REQUEST_ID_KEY: telemetry.request_id.get(),
+            identity.AUTHORIZATION_KEY: identity.authorization(),
+            identity.SERVICE_AUTHORIZATION_KEY: f"Bearer {self._credential.token()}" if self._credential else "",
+        }
+        for key, value in ours.items():
+            if value and metadata.get(key) is None:
+                metadata.add(key, value)
+        return metadata
+
+
+def _shortest(timeout: float | None) -> float | None:
+    remaining = rpc.remaining()
+    if remaining is None:
+        return timeout
+    left = max(remaining - _ANSWER_MARGIN, 0.0)
+    return left if timeout is None else min(timeout, left)
+
+
+class _Interceptor:
+    """Each kind hands back the call object itself: awaiting it or wrapping its stream here would lose cancellation."""
+
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+
+class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Continue, client_call_details: Details, request: Any) -> Any:
+        return await continuation(self._outgoing.prepare(client_call_details, streaming=False), request)
+
+
+class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Continue, client_call_details: Details, request: Any) -> Any:
+        return await continuation(self._outgoing.prepare(client_call_details, streaming=True), request)
+
+
+class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(
+        self, continuation: Continue, client_call_details: Details, request_iterator: Any
+    ) -> Any:
+        return await continuation(self._outgoing.prepare(client_call_details, streaming=True), request_iterator)
+
+
+class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self, continuation: Continue, client_call_details: Details, request_iterator: Any
+    ) -> Any:
+        return await continuation(self._outgoing.prepare(client_call_details, streaming=True), request_iterator)

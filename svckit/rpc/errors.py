@@ -1,0 +1,51 @@
+"""Turns whatever a handler raises into a status: the only place that does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+
+from svckit import errors
+from svckit.errors import ServiceError
+from svckit.rpc.call import Call
+from svckit.rpc.status import to_status
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def translated(call: Call) -> AsyncIterator[None]:
+    """Answer a `ServiceError` as its status with details; anything else is logged whole and answered as INTERNAL."""
+    try:
+        yield
+        call.take_code()
+    except ServiceError as error:
+        await _answer(call, error)
+    except grpc.aio.AioRpcError as error:
+        log.warning("a call to another service failed", code=error.code().name, details=error.details())
+        await _answer(call, _downstream(error))
+    except grpc.aio.AbortError:
+        call.take_code()
+        raise
+    except Exception:
+        log.exception("an RPC crashed", method=call.rpc.name)
+        await _answer(call, errors.Internal("internal error"))
+
+
+async def _answer(call: Call, error: ServiceError) -> None:
+    call.code = error.status
+    status = to_status(error)
+    await call.context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def _downstream(error: grpc.aio.AioRpcError) -> ServiceError:
+    """What our caller hears of a failed call of ours: that it may try again, or that it is our fault.
+
+    Any other status speaks of our request, not of our caller's. https://grpc.io/docs/guides/status-codes/
+    """
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return errors.Unavailable("a service that this needs is not available")
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineExceeded("a service that this needs did not answer in time")
+    return errors.Internal("internal error")

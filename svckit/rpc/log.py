@@ -1,0 +1,60 @@
+"""One log line and one measurement for each call, however it ends; never a message's contents."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import grpc
+import structlog
+from prometheus_client import Histogram
+
+from svckit import identity, telemetry
+from svckit.rpc.call import Call
+
+log = structlog.get_logger(__name__)
+
+_DURATION = Histogram(
+    "rpc_server_call_duration_seconds",
+    "Duration of RPCs served, until the last message was handed over.",
+    ["rpc_method", "rpc_response_status_code"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+)
+_OUR_FAULT = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}
+_TROUBLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+@contextmanager
+def recorded(call: Call) -> Iterator[None]:
+    """Give the call its request id and span, and say how it ended."""
+    started = time.perf_counter()
+    telemetry.request_id.set(telemetry.accept_request_id(call.metadata.get(telemetry.REQUEST_ID_KEY, "")))
+    with telemetry.span(call.rpc.name, parent=call.metadata.get(telemetry.TRACEPARENT_KEY, "")):
+        try:
+            yield
+        except asyncio.CancelledError:
+            call.code = _why_cancelled(call)
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            _duration(call.rpc.name, call.code.name).observe(seconds)
+            _write(call, milliseconds=round(seconds * 1000, 2))
+
+
+def _why_cancelled(call: Call) -> grpc.StatusCode:
+    """A handler is cancelled alike when its client leaves and when the client's deadline passes."""
+    remaining: float | None = call.context.time_remaining()
+    expired = remaining is not None and remaining <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+
+
+@cache
+def _duration(method: str, code: str) -> Histogram:
+    return _DURATION.labels(method, code)
+
+
+def _write(call: Call, *, milliseconds: float) -> None:
+    write = log.error if call.code in _OUR_FAULT else log.warning if call.code in _TROUBLE else log.info
+    caller = identity.current().service
+    write("rpc", method=call.rpc.name, code=call.code.name, ms=milliseconds, **({"caller": caller} if caller else {}))
