@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -33,13 +34,19 @@ def holder(port: int) -> str:
     """Who listens on `port`, as `pid 123 (nginx)`; `another program` where that cannot be known."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {str(entry.readlink()) for entry in (process / "fd").iterdir()}
-            if links & sockets:
-                return f"pid {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:  # it ended meanwhile, or belongs to another user
-            continue
+        if _open_files(process) & sockets:
+            return f"pid {process.name} ({(process / 'comm').read_text().strip()})"
     return "another program"
+
+
+def _open_files(process: Path) -> set[str]:
+    """What a process has open; nothing of one that belongs to another user or has ended."""
+    found: set[str] = set()
+    with suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                found.add(str(entry.readlink()))
+    return found
 
 
 def _listening_inodes(port: int) -> set[str]:

@@ -21,7 +21,7 @@ _USER = "postgres"
 _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 _SETTINGS = {"max_connections": "200", "timezone": "UTC", "log_timezone": "UTC"}
 # What a power cut may cost nobody cares about in a test; a crash of PostgreSQL alone still loses nothing.
-_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 def find_postgres() -> Path:
