@@ -1,0 +1,27 @@
+"""Amounts of money: whole minor units of one currency."""
+
+from dataclasses import dataclass
+
+# How many decimals the currencies have that do not have two, as Stripe counts them.
+# https://docs.stripe.com/currencies#zero-decimal and #three-decimal
+_EXPONENTS = {
+    0: frozenset(
+        {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
+    ),
+    3: frozenset({"bhd", "jod", "kwd", "omr", "tnd"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """`minor` smallest units of a currency (ISO 4217, lower case). Only for people is it ever written with decimals."""
+
+    minor: int
+    currency: str
+
+    def __str__(self) -> str:
+        """For people and logs: `20.00 USD`, `3000 JPY`, `1.500 KWD`."""
+        exponent = next((exponent for exponent, those in _EXPONENTS.items() if self.currency in those), 2)
+        sign, digits = "-" * (self.minor < 0), f"{abs(self.minor):0{exponent + 1}}"
+        whole, decimals = digits[: len(digits) - exponent], digits[len(digits) - exponent :]
+        return f"{sign}{whole}{'.' * bool(exponent)}{decimals} {self.currency.upper()}"
