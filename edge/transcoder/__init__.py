@@ -1,0 +1,36 @@
+"""REST and JSON to gRPC, as google/api/http.proto says it; knows nothing of this product.
+
+Owns: routing, binding, JSON, streams and problem documents. Takes: a descriptor set and an `Upstream`.
+Speaks: HTTP on an aiohttp request, bytes of protobuf messages towards the upstream.
+Calls: whatever the upstream reaches; `GrpcUpstream` is the one over grpc.aio channels.
+"""
+
+from edge.transcoder.descriptors import RuleError
+from edge.transcoder.escapes import Unescape
+from edge.transcoder.grpc_upstream import GrpcUpstream
+from edge.transcoder.problems import FieldError, Problem, Refused, problem_of, problem_response
+from edge.transcoder.router import Match
+from edge.transcoder.routes import Route
+from edge.transcoder.transcoder import Call, Options, Transcoder
+from edge.transcoder.upstream import Metadata, Reply, ReplyStream, Upstream, UpstreamError
+
+__all__ = [
+    "Call",
+    "FieldError",
+    "GrpcUpstream",
+    "Match",
+    "Metadata",
+    "Options",
+    "Problem",
+    "Refused",
+    "Reply",
+    "ReplyStream",
+    "Route",
+    "RuleError",
+    "Transcoder",
+    "Unescape",
+    "Upstream",
+    "UpstreamError",
+    "problem_of",
+    "problem_response",
+]

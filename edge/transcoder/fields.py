@@ -1,0 +1,45 @@
+"""Small questions about field descriptors that several modules ask."""
+
+from protobuf import (
+    DescEnum,
+    DescField,
+    DescFieldValueEnum,
+    DescFieldValueList,
+    DescFieldValueMap,
+    DescFieldValueMessage,
+    DescFieldValueScalar,
+    DescMessage,
+    ScalarType,
+)
+
+Kind = ScalarType | DescEnum | DescMessage
+
+HTTP_BODY = "google.api.HttpBody"
+
+
+def kind_of(field: DescField) -> Kind:
+    """What one value of the field is: of a list an element, of a map a value."""
+    match field.value:
+        case DescFieldValueScalar(scalar=scalar):
+            return scalar
+        case DescFieldValueEnum(enum=enum):
+            return enum
+        case DescFieldValueMessage(message=message):
+            return message
+        case DescFieldValueList(element=element):
+            return element
+        case DescFieldValueMap(value=value):
+            return value
+
+
+def is_singular(field: DescField) -> bool:
+    return not isinstance(field.value, DescFieldValueList | DescFieldValueMap)
+
+
+def by_name(message: DescMessage) -> dict[str, DescField]:
+    """The fields by every name that JSON may use: their own, and their JSON name."""
+    return {field.name: field for field in message.fields} | {field.json_name: field for field in message.fields}
+
+
+def is_http_body(kind: Kind) -> bool:
+    return isinstance(kind, DescMessage) and kind.type_name == HTTP_BODY

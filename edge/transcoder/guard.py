@@ -1,0 +1,206 @@
+"""What the native JSON codec lets through and ProtoJSON does not.
+
+`protobuf-py` reads quoted numbers with Python's `int` (`1_000`, Arabic digits, `+1`), rounds 64-bit integers that are
+written with a fraction, takes map keys out of range, `1.s` as a duration and two members of one oneof. A guard
+looks only at the fields where that can happen; a message type without such fields has none.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from protobuf import DescEnum, DescField, DescFieldValueList, DescFieldValueMap, DescMessage, Registry, ScalarType
+
+from edge.transcoder.fields import kind_of
+from edge.transcoder.problems import FieldError
+from edge.transcoder.wire import (
+    INTEGERS,
+    NOT_FINITE,
+    NUMBER,
+    TEXT_TYPES,
+    WRAPPERS,
+    TextError,
+    integer_rule,
+    parse_integer,
+)
+
+JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
+Check = Callable[[JsonValue, str], None]
+
+_EXACT = 2**53  # from here on a double no longer holds every integer
+_WIDE = frozenset({ScalarType.INT64, ScalarType.SINT64, ScalarType.SFIXED64, ScalarType.UINT64, ScalarType.FIXED64})
+_FREE_FORM = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue", "Timestamp", "FieldMask"))
+
+
+class FieldValueError(ValueError):
+    """A JSON value breaks ProtoJSON."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.error = FieldError(path, detail, "invalid_value")
+
+
+class Guards:
+    """The checks of message types, made once per type."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._made: dict[str, Check | None] = {}
+
+    def of(self, message: DescMessage) -> Check | None:
+        """The check for a message's JSON, which raises FieldValueError; None where there is nothing to check."""
+        name = message.type_name
+        if name in self._made:
+            return self._made[name]
+        if name in WRAPPERS:
+            self._made[name] = _value_check(message.fields[0])
+        elif name == "google.protobuf.Duration":
+            self._made[name] = _duration
+        elif name == "google.protobuf.Any":
+            self._made[name] = self._any
+        else:
+            self._made[name] = self._message(message) if self._has_guarded(message, set()) else None
+        return self._made[name]
+
+    def _has_guarded(self, message: DescMessage, seen: set[str]) -> bool:
+        """Whether a check is needed anywhere below; `seen` stops at recursive types."""
+        if message.type_name in seen or message.type_name in _FREE_FORM:
+            return False
+        seen.add(message.type_name)
+        return bool(message.oneofs) or any(
+            _is_map_of_integers(field)
+            or (isinstance(kind := kind_of(field), DescEnum | ScalarType) and _kind_check(kind) is not None)
+            or (isinstance(kind, DescMessage) and (_has_own_check(kind) or self._has_guarded(kind, seen)))
+            for field in message.fields
+        )
+
+    def _message(self, message: DescMessage) -> Check:
+        """The check of an ordinary message. Its table fills after it is registered, for types that hold themselves."""
+        fields: list[tuple[str, str, Check]] = []
+        oneofs = [(oneof.name, [(f.json_name, f.name) for f in oneof.fields]) for oneof in message.oneofs]
+
+        def check(value: JsonValue, path: str) -> None:
+            if not isinstance(value, dict):
+                return  # the codec refuses it
+            for json_name, name, field_check in fields:
+                for key in (json_name, name) if json_name != name else (name,):
+                    item = value.get(key)
+                    if item is not None:
+                        field_check(item, _below(path, key))
+            for oneof, members in oneofs:
+                given = [a for a, b in members if value.get(a) is not None or value.get(b) is not None]
+                if len(given) > 1:
+                    raise FieldValueError(_below(path, given[-1]), f"only one field of {oneof} can be set")
+
+        self._made[message.type_name] = check
+        for field in message.fields:
+            field_check = self._field(field)
+            if field_check is not None:
+                fields.append((field.json_name, field.name, field_check))
+        return check
+
+    def _field(self, field: DescField) -> Check | None:
+        kind = kind_of(field)
+        one = self.of(kind) if isinstance(kind, DescMessage) else _kind_check(kind)
+        match field.value:
+            case DescFieldValueList():
+                return None if one is None else _each(one)
+            case DescFieldValueMap(key=key):
+                return None if one is None and key is ScalarType.STRING else _entries(key, one)
+        return one
+
+    def _any(self, value: JsonValue, path: str) -> None:
+        url = value.get("@type") if isinstance(value, dict) else None
+        message = self._registry.message(url.rpartition("/")[2]) if isinstance(url, str) else None
+        check = self.of(message) if message else None
+        if check and isinstance(value, dict):
+            special = message is not None and (_has_own_check(message) or message.type_name in TEXT_TYPES)
+            check(value.get("value") if special else value, path)
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _has_own_check(message: DescMessage) -> bool:
+    return message.type_name in WRAPPERS or message.type_name in ("google.protobuf.Duration", "google.protobuf.Any")
+
+
+def _is_map_of_integers(field: DescField) -> bool:
+    return isinstance(field.value, DescFieldValueMap) and field.value.key in INTEGERS
+
+
+def _kind_check(kind: ScalarType | DescEnum) -> Check | None:
+    if isinstance(kind, DescEnum):
+        return _enum
+    if kind in INTEGERS:
+        return _integer(kind)
+    return _float if kind in (ScalarType.FLOAT, ScalarType.DOUBLE) else None
+
+
+def _value_check(field: DescField) -> Check | None:
+    kind = kind_of(field)
+    return None if isinstance(kind, DescMessage) else _kind_check(kind)
+
+
+def _integer(scalar: ScalarType) -> Check:
+    wide = scalar in _WIDE
+
+    def check(value: JsonValue, path: str) -> None:
+        if isinstance(value, str):
+            try:
+                exact = parse_integer(value, scalar)
+            except TextError as error:
+                raise FieldValueError(path, str(error)) from None
+            if abs(exact) >= _EXACT and not value.lstrip("-").isdigit():
+                raise FieldValueError(path, "must be written as an integer, without fraction or exponent")
+        elif wide and isinstance(value, float) and abs(value) >= _EXACT:
+            raise FieldValueError(path, "must be written as an integer, without fraction or exponent")
+
+    return check
+
+
+def _float(value: JsonValue, path: str) -> None:
+    if isinstance(value, str) and value not in NOT_FINITE and not NUMBER.fullmatch(value):
+        raise FieldValueError(path, "must be a number, NaN, Infinity or -Infinity")
+
+
+def _enum(value: JsonValue, path: str) -> None:
+    if isinstance(value, int) and not -(2**31) <= value < 2**31:
+        raise FieldValueError(path, integer_rule(ScalarType.INT32))
+
+
+def _duration(value: JsonValue, path: str) -> None:
+    if isinstance(value, str) and value.endswith(".s"):
+        raise FieldValueError(path, TEXT_TYPES["google.protobuf.Duration"])
+
+
+def _each(check: Check) -> Check:
+    def check_each(value: JsonValue, path: str) -> None:
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                check(item, f"{path}[{index}]")
+
+    return check_each
+
+
+def _entries(key: ScalarType, check: Check | None) -> Check:
+    integers = key in INTEGERS
+
+    def check_entries(value: JsonValue, path: str) -> None:
+        if not isinstance(value, dict):
+            return
+        for name, item in value.items():
+            place = f'{path}["{name}"]'
+            if integers and not _is_key(name, key):
+                raise FieldValueError(place, f"the key {integer_rule(key)}")
+            if check is not None:
+                check(item, place)
+
+    return check_entries
+
+
+def _is_key(name: str, key: ScalarType) -> bool:
+    digits = name.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 20 and (digits == "0" or digits[0] != "0")):
+        return False
+    return int(name) in INTEGERS[key]

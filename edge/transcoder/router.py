@@ -1,0 +1,109 @@
+"""The table of routes: which one a request means, by method, raw path and Accept."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+
+from edge.transcoder.descriptors import RuleError
+from edge.transcoder.fields import by_name
+from edge.transcoder.framing import EVENTS, JSON, LINES, Framing, framing
+from edge.transcoder.matcher import Matcher
+from edge.transcoder.negotiation import preferred
+from edge.transcoder.problems import Problem, Refused
+from edge.transcoder.routes import Route
+
+_ANYTHING = "*/*"  # what a google.api.HttpBody will be is known only to the service
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The route of a request, and the raw parts of its URL. `framing` is how a streaming RPC is to be written."""
+
+    route: Route
+    segments: Sequence[str]
+    query: str
+    framing: Framing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """What one method and template serve: routes by the content type that they answer with, the preferred first."""
+
+    routes: dict[str, tuple[Route, Framing | None]]
+
+
+class Router:
+    """Matches requests. Two routes may share a method and template only if one is unary and the other streams."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Raises RuleError for two routes that no request could tell apart."""
+        self._matcher: Matcher[_Endpoint] = Matcher()
+        for route in routes:
+            self._add(route)
+
+    def match(self, method: str, raw_path: str, accept: str = "") -> Match:
+        """Find the route of a request; raises Refused with 404, 405 or 406."""
+        path, _, query = _origin_form(raw_path).partition("?")
+        found = self._matcher.find(method, path)
+        if found is None:
+            raise self._unmatched(raw_path)
+        routes = found.target.routes
+        wanted = preferred(accept, tuple(routes)) or (_ANYTHING if _ANYTHING in routes else None)
+        if wanted is None:
+            raise Refused(Problem(406, "not_acceptable", f"This is served as {', '.join(routes)}."))
+        route, framed = routes[wanted]
+        return Match(route, found.segments, query, framed)
+
+    def allowed(self, raw_path: str) -> list[str]:
+        """The HTTP methods that a path serves, for `Allow` and for preflights; empty if there is no such path."""
+        methods = self._matcher.allowed(_origin_form(raw_path).partition("?")[0])
+        if not methods:
+            return []
+        if "*" in methods:
+            methods |= {"GET", "POST", "PUT", "PATCH", "DELETE"}
+        return sorted((methods - {"*"}) | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+    def _unmatched(self, raw_path: str) -> Refused:
+        allowed = self.allowed(raw_path)
+        if not allowed:
+            return Refused(Problem(404, "not_found", "There is no such path."))
+        headers = CIMultiDict({"Allow": ", ".join(allowed)})
+        return Refused(Problem(405, "method_not_allowed", f"This path serves {headers['Allow']}.", (), headers))
+
+    def _add(self, route: Route) -> None:
+        methods = self._matcher.methods(route.template)
+        endpoint = methods.get(route.http_method)
+        if endpoint is None:
+            methods[route.http_method] = _Endpoint(_offers(route))
+            return
+        present = [other for other, _ in endpoint.routes.values()]
+        if len({other.streaming for other in [*present, route]}) != len({*present, route}):
+            where = f"{route.http_method} {route.template.text}"
+            raise RuleError(route.rpc, f"{where} is taken by {present[0].rpc} ({present[0].template.text})")
+        methods[route.http_method] = _Endpoint(_shared(route, present[0]))
+
+
+def _offers(route: Route) -> dict[str, tuple[Route, Framing | None]]:
+    if not route.streaming:
+        return {_ANYTHING if route.raw_reply else JSON: (route, None)}
+    has_error_field = not route.response_body and "error" in by_name(route.method.output)
+    return {
+        content_type: (route, framing(content_type, has_error_field=has_error_field))
+        for content_type in (JSON, EVENTS, LINES)
+    }
+
+
+def _shared(one: Route, other: Route) -> dict[str, tuple[Route, Framing | None]]:
+    """A unary and a streaming route in one place: plain JSON is the unary one's."""
+    unary, stream = (other, one) if one.streaming else (one, other)
+    return {**_offers(stream), **_offers(unary)}
+
+
+def _origin_form(target: str) -> str:
+    """The request target without scheme and host, which a client of a proxy may send (RFC 9112, section 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    _, separator, rest = target.partition("://")
+    slash = rest.find("/")
+    return rest[slash:] if separator and slash >= 0 else "/"
