@@ -1,7 +1,7 @@
 """PostgreSQL: a pool, transactions, advisory locks, and migrations that many replicas may start at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, make_url, select
+from sqlalchemy import URL, Connection, NullPool, func, make_url, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -28,6 +28,8 @@ _LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transactio
 _MIGRATION_LIMITS = {"statement_timeout": "0", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "0"}
 # A peer that vanished without a word is noticed within a minute (seconds; libpq's names).
 _KEEPALIVES = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_POOL_SECONDS = 5
+_RECYCLE_SECONDS = 1800
 _LOCK_POLL_SECONDS = 0.5
 _ENVIRONMENT = Path(__file__).parent / "migrations"
 
@@ -40,6 +42,8 @@ class Database:
     """A pool of connections; PostgreSQL may be away when it is made and come back later."""
 
     engine: AsyncEngine
+    unpooled: AsyncEngine
+    """Opens a connection for each use, and closes it."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -58,8 +62,7 @@ class Database:
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[AsyncConnection]:
         """A connection of one's own, outside the pool and closed at the end: for session locks and LISTEN."""
-        async with self.engine.connect() as connection:
-            await connection.run_sync(Connection.detach)
+        async with self.unpooled.connect() as connection:
             yield connection
 
     async def ping(self) -> None:
@@ -71,11 +74,20 @@ class Database:
 @asynccontextmanager
 async def connected(url: str, *, pool_size: int = 10, name: str = "chatmesh") -> AsyncIterator[Database]:
     """A pool of at most `pool_size` connections to a postgresql:// URL; `name` is what pg_stat_activity shows."""
-    engine = _engine(url, name=name, limits=_LIMITS, pool_size=pool_size)
+    address, arguments = _address(url), _arguments(name, _LIMITS)
+    pooled = create_async_engine(
+        address,
+        connect_args=arguments,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=_RECYCLE_SECONDS,
+    )
     try:
-        yield Database(engine)
+        yield Database(pooled, create_async_engine(address, connect_args=arguments, poolclass=NullPool))
     finally:
-        await engine.dispose()
+        await pooled.dispose()
 
 
 async def hold(connection: AsyncConnection, lock: str) -> None:
@@ -97,28 +109,23 @@ async def migrate(url: str, *, schema: str, scripts: Path) -> None:
     Each revision is a transaction of its own. The version table is in the schema. A schema that is ahead of the code,
     as after a deploy was rolled back, is left as it is.
     """
-    engine = _engine(url, name=f"migrate {schema}", limits=_MIGRATION_LIMITS, pool_size=1)
-    try:
-        async with _alembic, Database(engine).dedicated() as connection:
-            await hold(connection, f"migrate:{schema}")
-            await connection.execute(CreateSchema(schema, if_not_exists=True))
-            await connection.commit()
-            await connection.run_sync(_upgrade, schema, scripts)
-    finally:
-        await engine.dispose()
+    arguments = _arguments(f"migrate {schema}", _MIGRATION_LIMITS)
+    engine = create_async_engine(_address(url), connect_args=arguments, poolclass=NullPool)
+    async with _alembic, engine.connect() as connection:
+        await hold(connection, f"migrate:{schema}")
+        await connection.execute(CreateSchema(schema, if_not_exists=True))
+        await connection.commit()
+        await connection.run_sync(_upgrade, schema, scripts)
 
 
-def _engine(url: str, *, name: str, limits: dict[str, str], pool_size: int) -> AsyncEngine:
+def _address(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _arguments(name: str, limits: Mapping[str, str]) -> dict[str, str | int]:
+    """The parameters of a connection, by libpq's names."""
     options = " ".join(f"-c {setting}={value}" for setting, value in limits.items())
-    return create_async_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=5,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        connect_args={"application_name": name, "options": options, **_KEEPALIVES},
-    )
+    return {"application_name": name, "options": options, **_KEEPALIVES}
 
 
 def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
@@ -130,11 +137,12 @@ def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
     }.items():
         config.set_main_option(option, value.replace("%", "%%"))
     config.attributes.update(connection=connection, schema=schema)
-    if unknown := _unknown_revisions(connection, schema, ScriptDirectory.from_config(config)):
+    unknown = _unknown_revisions(connection, schema, ScriptDirectory.from_config(config))
+    connection.commit()  # what was read began a transaction; Alembic wants to begin its own
+    if unknown:
         _log.warning("schema is newer than this code", schema=schema, revisions=unknown)
         return
     command.upgrade(config, "head")
-    connection.commit()
 
 
 def _unknown_revisions(connection: Connection, schema: str, scripts: ScriptDirectory) -> list[str]:

@@ -1,0 +1,93 @@
+"""A shop that writes events beside its orders, on a database and a NATS server of its own for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from chatmesh.events.v1.events_pb2 import MessageSent
+from sqlalchemy import Column, MetaData, Table, Text, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.schema import CreateSchema
+
+from svckit import events, local, outbox, postgres
+from svckit.events import Bus, Event
+from svckit.local import Engines, Supervised
+from svckit.postgres import Database
+
+SCHEMA = "shop"
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The tables of a service, and what a test does with them."""
+
+    url: str
+    database: Database
+    outbox: Table
+    processed: Table
+    applied: Table  # one row for each time that an event took effect
+
+    async def order(self, *, about: str = "ada") -> Event:
+        """Commit an event to the outbox."""
+        event = sent(about)
+        async with self.database.transaction() as session:
+            await outbox.add(session, self.outbox, event)
+        return event
+
+    async def orders(self, count: int) -> list[str]:
+        """Commit that many events, one transaction each, a few at a time; their ids."""
+        at_once = asyncio.Semaphore(5)
+
+        async def one() -> str:
+            async with at_once:
+                return (await self.order()).id
+
+        return await asyncio.gather(*(one() for _ in range(count)))
+
+    async def pending(self) -> int:
+        """How many events wait in the outbox."""
+        async with self.database.transaction() as session:
+            return await session.scalar(select(func.count()).select_from(self.outbox)) or 0
+
+    async def apply(self, session: AsyncSession, event: Event) -> None:
+        await session.execute(insert(self.applied).values(event_id=event.id))
+
+    async def effects(self) -> list[str]:
+        """Ids of the events that took effect, in order; one that took effect twice is there twice."""
+        async with self.database.transaction() as session:
+            return sorted(await session.scalars(select(self.applied.c.event_id)))
+
+
+def sent(about: str = "ada") -> Event:
+    message = MessageSent(user_id=about, plan="free", provider="local", model="tiny")
+    return events.event(message, source="shop", about=about, time=datetime.now(UTC))
+
+
+@pytest.fixture
+async def shop(new_database: Callable[[], Awaitable[str]]) -> AsyncIterator[Shop]:
+    url, metadata = await new_database(), MetaData(schema=SCHEMA)
+    applied = Table("applied", metadata, Column("event_id", Text))
+    async with postgres.connected(url) as database:
+        shop = Shop(url, database, outbox.outbox_table(metadata), outbox.processed_table(metadata), applied)
+        async with database.engine.begin() as connection:
+            await connection.execute(CreateSchema(SCHEMA))
+            await connection.run_sync(metadata.create_all)
+        yield shop
+
+
+@pytest.fixture
+async def nats(engines: Engines, tmp_path: Path) -> AsyncIterator[Supervised]:
+    """A NATS server that a test may kill."""
+    others = {"DATABASE_URL": engines.database_url, "REDIS_URL": engines.redis_url}
+    async with local.Home.opened(tmp_path) as home, local.engines(home, durable=False, given=others) as started:
+        assert started.nats is not None
+        yield started.nats
+
+
+@pytest.fixture
+async def bus(nats: Supervised) -> AsyncIterator[Bus]:
+    async with events.connected(nats.url) as bus:
+        yield bus
