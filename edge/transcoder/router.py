@@ -43,7 +43,7 @@ class Router:
             self._add(route)
 
     def match(self, method: str, raw_path: str, accept: str = "") -> Match:
-        """Find the route of a request; raises Refused with 404, 405 or 406."""
+        """Find the route of a request; raises Refused with 404, 405, 406 or 501."""
         path, _, query = _origin_form(raw_path).partition("?")
         found = self._matcher.find(method, path)
         if found is None:
@@ -53,6 +53,8 @@ class Router:
         if wanted is None:
             raise Refused(Problem(406, "not_acceptable", f"This is served as {', '.join(routes)}."))
         route, framed = routes[wanted]
+        if route.streams_requests:
+            raise Refused(Problem(501, "unimplemented", "A stream of requests is not served over plain HTTP."))
         return Match(route, found.segments, query, framed)
 
     def allowed(self, raw_path: str) -> list[str]:

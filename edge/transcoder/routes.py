@@ -21,8 +21,8 @@ class Route:
     """One HTTP binding of one RPC.
 
     `rpc` is the method's full name (`library.v1.LibraryService.GetBook`), `path` its gRPC path. `template`, `body` and
-    `response_body` are the annotation's, `method` is the descriptor: what an OpenAPI document needs. `raw_reply`: the
-    answer is a google.api.HttpBody, whose content type only the service knows.
+    `response_body` are the annotation's, `method` is the descriptor: what an OpenAPI document needs. `streaming`
+    is about the replies. `raw_reply`: the answer is a google.api.HttpBody, whose content type only the service knows.
     """
 
     http_method: str
@@ -33,6 +33,7 @@ class Route:
     rpc: str
     path: str
     streaming: bool
+    streams_requests: bool
     raw_reply: bool
     bind: "Binder" = field(repr=False)
     print_body: PrintBody = field(repr=False)
@@ -42,11 +43,9 @@ def compile_route(rule: Rule, codec: JsonCodec, *, unescape: Unescape, ignore_un
     """Check a rule against its RPC's messages and make its route; raises RuleError."""
     method, rpc = rule.method, full_name(rule.method)
     try:
-        if method.method_kind not in ("unary", "server_streaming"):
-            raise ValueError("an RPC with a stream of requests cannot be served over HTTP")
         body_field = _top_level(method.input, rule.body, "body") if rule.body not in ("", "*") else None
         reply_field = _top_level(method.output, rule.response_body, "response_body") if rule.response_body else None
-        streaming = method.method_kind == "server_streaming"
+        streaming = method.method_kind in ("server_streaming", "bidi_streaming")
         raw_reply = is_http_body(kind_of(reply_field) if reply_field else method.output)
         if streaming and raw_reply:
             raise ValueError("a stream of google.api.HttpBody cannot be served")
@@ -62,6 +61,7 @@ def compile_route(rule: Rule, codec: JsonCodec, *, unescape: Unescape, ignore_un
         rpc=rpc,
         path=f"/{method.parent.type_name}/{method.name}",
         streaming=streaming,
+        streams_requests=method.method_kind in ("client_streaming", "bidi_streaming"),
         raw_reply=raw_reply,
         bind=bind,
         print_body=body_printer(codec, method.output, reply_field),

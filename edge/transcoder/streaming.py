@@ -18,7 +18,7 @@ STREAM_HEADERS = {
 class StreamWriter:
     """Writes messages in a framing; the response starts with the first write, or with the first ping."""
 
-    def __init__(self, request: web.Request, framing: Framing) -> None:
+    def __init__(self, request: web.BaseRequest, framing: Framing) -> None:
         self._request = request
         self._framing = framing
         self._lock = asyncio.Lock()

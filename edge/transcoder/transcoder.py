@@ -73,7 +73,7 @@ class Transcoder:
         self._router = Router(self.routes)
 
     def match(self, method: str, raw_path: str, accept: str = "") -> Match:
-        """Find the route of a request; raises Refused with 404, 405 or 406.
+        """Find the route of a request; raises Refused with 404, 405, 406 or 501.
 
         `raw_path` is the request target as it came, query included; `accept` is the Accept header.
         """
@@ -83,7 +83,7 @@ class Transcoder:
         """The HTTP methods that a path serves, for OPTIONS; empty if there is no such path."""
         return self._router.allowed(raw_path)
 
-    async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Match and serve a request in one go, OPTIONS included."""
         try:
             match = self.match(request.method, request.raw_path, request.headers.get("Accept", ""))
@@ -93,7 +93,7 @@ class Transcoder:
             return problem_response(refused.problem, instance=_path(request), request_id=call.request_id)
         return await self.serve(match, request, call)
 
-    async def serve(self, match: Match, request: web.Request, call: Call) -> web.StreamResponse:
+    async def serve(self, match: Match, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Call the matched RPC and answer with its reply, or with a problem document."""
         try:
             message = await _message(match, request)
@@ -116,7 +116,7 @@ class Transcoder:
         return web.Response(status=status, body=body.data, headers=headers)
 
     async def _stream(
-        self, route: Route, framing: Framing, message: bytes, request: web.Request, call: Call
+        self, route: Route, framing: Framing, message: bytes, request: web.BaseRequest, call: Call
     ) -> web.StreamResponse:
         writer = StreamWriter(request, framing)
         if request.method == "HEAD":
@@ -159,7 +159,7 @@ class Transcoder:
         return Refused(problem)
 
 
-async def _message(match: Match, request: web.Request) -> bytes:
+async def _message(match: Match, request: web.BaseRequest) -> bytes:
     """The request message that a request is; raises Refused."""
     route, body, content_type = match.route, b"", ""
     if route.bind.reads_body and request.body_exists:
@@ -173,7 +173,7 @@ async def _message(match: Match, request: web.Request) -> bytes:
     return route.bind(match.segments, match.query, body, content_type)
 
 
-def _path(request: web.Request) -> str:
+def _path(request: web.BaseRequest) -> str:
     """The path as it came: the decoded one need not be text."""
     return request.raw_path.partition("?")[0]
 
