@@ -25,7 +25,12 @@ _BY_STATUS = {kind.status: kind for kind in ServiceError.__subclasses__()}
 
 
 def to_status(error: ServiceError) -> grpc.Status:
-    """The status that tells a caller of `error`; long messages and long lists of violations are cut."""
+    """The status that tells a caller of `error`, as a server sends it."""
+    return rpc_status.to_status(status_of(error))
+
+
+def status_of(error: ServiceError) -> status_pb2.Status:
+    """The google.rpc.Status that says `error`; long messages and long lists of violations are cut."""
     status = status_pb2.Status(code=error.status.value[0], message=error.message[:_MESSAGE_LIMIT])
     status.details.add().Pack(details.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
     if error.violations:
@@ -34,7 +39,7 @@ def to_status(error: ServiceError) -> grpc.Status:
         delay = Duration()
         delay.FromTimedelta(error.retry_after)
         status.details.add().Pack(details.RetryInfo(retry_delay=delay))
-    return rpc_status.to_status(status)
+    return status
 
 
 def _bad_request(error: ServiceError) -> details.BadRequest:

@@ -1,0 +1,128 @@
+"""The edge put together: from settings to a server that listens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+from chatmesh.analytics.v1 import analytics_pb2
+from chatmesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from chatmesh.billing.v1 import billing_pb2
+from chatmesh.chat.v1 import chat_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+from redis.asyncio import Redis
+
+from edge.callers import Callers
+from edge.pages import descriptors, pages
+from edge.policies import policies
+from edge.requests import Requests
+from edge.sessions import Credential, Exchanged, Sessions
+from edge.settings import EdgeSettings
+from edge.transcoder import GrpcUpstream, Options, Transcoder
+from svckit import clients, process
+from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier, keys_of
+from svckit.revocations import Revocations
+from svckit.rpc.status import received
+
+log = structlog.get_logger(__name__)
+
+# By the name that `/health` and the log show.
+SERVICES: Mapping[str, ServiceDescriptor] = {
+    "auth": auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+    "chat": chat_pb2.DESCRIPTOR.services_by_name["ChatService"],
+    "billing": billing_pb2.DESCRIPTOR.services_by_name["BillingService"],
+    "analytics": analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a running edge is: `url` as `http://host:port`."""
+
+    url: str
+
+
+@asynccontextmanager
+async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
+    """Serve for as long as the block runs. Services may be away: their routes answer 503 until they are back."""
+    credential = ServiceCredential("edge", settings.service_secret.get_secret_value())
+    targets = {
+        "auth": settings.auth_service_url,
+        "chat": settings.chat_service_url,
+        "billing": settings.billing_service_url,
+        "analytics": settings.analytics_service_url,
+    }
+    async with AsyncExitStack() as stack:
+        channels = {
+            name: await stack.enter_async_context(clients.bare_channel(targets[name], services=[service]))
+            for name, service in SERVICES.items()
+        }
+        own = await stack.enter_async_context(
+            clients.channel(targets["auth"], services=[SERVICES["auth"]], credential=credential)
+        )
+        redis = Redis.from_url(str(settings.redis_url))
+        stack.push_async_callback(redis.aclose)
+        revocations = Revocations(redis)
+        await stack.enter_async_context(process.background(revocations.run))
+        callers = Callers(
+            sessions=Sessions(exchange=_exchange(own), revocations=revocations),
+            verifier=TokenVerifier(keys=RemoteKeys(keys_of(own)), revocations=revocations),
+            revocations=revocations,
+        )
+        upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
+        found = descriptors()
+        transcoder = Transcoder(found, upstream, Options(emit_defaults=True))
+        requests = Requests(
+            transcoder=transcoder,
+            pages=pages(channels=channels, descriptors=found, transcoder=transcoder),
+            policies=policies(SERVICES.values()),
+            callers=callers,
+            credential=credential,
+        )
+        yield Serving(await _listen(stack, requests, settings))
+
+
+def _exchange(channel: grpc.aio.Channel) -> Callable[[Credential], Awaitable[Exchanged]]:
+    """Ask auth for the access token of a cookie or an API key."""
+    stub = auth_pb2_grpc.AuthServiceStub(channel)
+
+    async def exchange(credential: Credential) -> Exchanged:
+        request = auth_pb2.ExchangeSessionRequest()
+        setattr(request, credential.kind, credential.secret)
+        try:
+            answer = await stub.ExchangeSession(request)
+        except grpc.aio.AioRpcError as error:
+            raise received(error) from None
+        return Exchanged(answer.access_token, answer.session_id, answer.expire_time.seconds)
+
+    return exchange
+
+
+async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSettings) -> str:
+    """Open the port; at the end of the stack, requests that are being answered get ten seconds."""
+    loop = asyncio.get_running_loop()
+
+    def request(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
+
+    # The low-level server: one handler, no application router or middleware between a request and its route.
+    runner = web.ServerRunner(web.Server(requests.handle, request_factory=request, handler_cancellation=True))
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.edge_host, settings.edge_port, shutdown_timeout=10)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    log.info("serving", address=f"{host}:{port}")
+    return f"http://{host}:{port}"

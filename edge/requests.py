@@ -1,0 +1,133 @@
+"""One request from its head to its log line: who calls, which RPC, how long it may take."""
+
+import re
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from edge.callers import NOBODY, Caller, Callers
+from edge.observe import Observation
+from edge.pages import Page
+from edge.policies import Policy
+from edge.transcoder import Call, Problem, Refused, Transcoder, problem_of, problem_response
+from svckit import identity, telemetry
+from svckit.errors import ServiceError, Unauthenticated
+from svckit.identity import ServiceCredential
+from svckit.rpc.status import status_of
+
+log = structlog.get_logger(__name__)
+
+_CLIENT_GONE = 499
+_INVISIBLE = re.compile(r"[^\x20-\x7e]")
+REQUEST_ID = "request_id"
+# Passed on to services as they came; everything else about a caller is made here, never taken over.
+_FORWARDED = (("Idempotency-Key", "idempotency-key"), ("Last-Event-ID", "last-event-id"))
+
+
+class Requests:
+    """The edge's one request handler: no middleware, one call after the other."""
+
+    def __init__(
+        self,
+        *,
+        transcoder: Transcoder,
+        pages: Mapping[str, Page],
+        policies: Mapping[str, Policy],
+        callers: Callers,
+        credential: ServiceCredential,
+    ) -> None:
+        self._transcoder = transcoder
+        self._pages = pages
+        self._policies = policies
+        self._callers = callers
+        self._credential = credential
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve a request; whatever goes wrong becomes a problem document and one log line."""
+        request_id = telemetry.accept_request_id(request.headers.get("X-Request-Id", ""))
+        telemetry.request_id.set(request_id)
+        request[REQUEST_ID] = request_id
+        seen = Observation(request.method)
+        status = _CLIENT_GONE  # unless an answer is made
+        with telemetry.span(request.method, parent=request.headers.get("traceparent", "")):
+            try:
+                response = await self._answer(request, request_id, seen)
+                status = response.status
+                return response
+            finally:
+                seen.end(status)
+
+    async def _answer(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
+        try:
+            response = await self._route(request, request_id, seen)
+        except Refused as refused:
+            response = _problem(refused.problem, request, request_id)
+        except ServiceError as error:
+            response = _problem(_problem_of(error), request, request_id)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a request failed in the edge")
+            response = _problem(Problem(500, "internal", "The edge failed; see its log."), request, request_id)
+        if not response.prepared:
+            response.headers["X-Request-Id"] = request_id
+        return response
+
+    async def _route(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
+        page = self._pages.get(request.path)
+        if page is not None and request.method in ("GET", "HEAD"):
+            seen.route = request.path
+            return await page(request)
+        try:
+            match = self._transcoder.match(request.method, request.raw_path, request.headers.get("Accept", ""))
+        except Refused as refused:
+            if request.method == "OPTIONS" and "Allow" in refused.problem.headers:
+                return web.Response(status=204, headers=refused.problem.headers)
+            raise
+        seen.route = match.route.template.text
+        policy = self._policies[match.route.path]
+        caller = await self._caller(request, policy)
+        seen.user_id = caller.user_id
+        call = Call(metadata=self._metadata(request, request_id, caller), timeout=policy.timeout, request_id=request_id)
+        return await self._transcoder.serve(match, request, call)
+
+    async def _caller(self, request: web.BaseRequest, policy: Policy) -> Caller:
+        """A credential that is no good does not count where none is asked for: signing in again must work."""
+        try:
+            return await self._callers.identify(request)
+        except Unauthenticated:
+            if policy.public:
+                return NOBODY
+            raise
+
+    def _metadata(self, request: web.BaseRequest, request_id: str, caller: Caller) -> list[tuple[str, str | bytes]]:
+        """All that a service hears of the HTTP request. Nothing about identity is taken over from outside."""
+        metadata: list[tuple[str, str | bytes]] = [
+            (telemetry.REQUEST_ID_KEY, request_id),
+            (telemetry.TRACEPARENT_KEY, telemetry.outgoing()),
+            (identity.SERVICE_AUTHORIZATION_KEY, f"Bearer {self._credential.token()}"),
+            ("x-client-ip", request.remote or ""),
+            ("x-client-user-agent", _visible(request.headers.get("User-Agent", ""))),
+        ]
+        if caller.access_token:
+            metadata.append((identity.AUTHORIZATION_KEY, f"Bearer {caller.access_token}"))
+        for header, key in _FORWARDED:
+            if (value := request.headers.get(header)) is not None:
+                metadata.append((key, _visible(value)))
+        return metadata
+
+
+def _visible(value: str) -> str:
+    """A header's value as metadata may carry it: visible ASCII, 256 characters at most."""
+    return _INVISIBLE.sub("?", value[:256])
+
+
+def _problem(problem: Problem, request: web.BaseRequest, request_id: str) -> web.Response:
+    return problem_response(problem, instance=request.path, request_id=request_id)
+
+
+def _problem_of(error: ServiceError) -> Problem:
+    """An error of ours, or one that a service answered to a question of ours, as a service's own error would look."""
+    status = status_of(error)
+    return problem_of(status.code, status.message, status.SerializeToString())
