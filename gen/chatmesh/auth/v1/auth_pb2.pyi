@@ -271,6 +271,7 @@ class SignUpRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     email: _builtins.str
+    """An e-mail address, also of an international domain; spaces around it do not count."""
     password: _builtins.str
     """8 to 256 characters, never cut."""
     name: _builtins.str
@@ -572,6 +573,7 @@ class ResendVerificationRequest(_message.Message):
 
     EMAIL_FIELD_NUMBER: _builtins.int
     email: _builtins.str
+    """An e-mail address, also of an international domain; spaces around it do not count."""
     def __init__(
         self,
         *,
@@ -615,6 +617,7 @@ class ForgotPasswordRequest(_message.Message):
 
     EMAIL_FIELD_NUMBER: _builtins.int
     email: _builtins.str
+    """An e-mail address, also of an international domain; spaces around it do not count."""
     def __init__(
         self,
         *,
