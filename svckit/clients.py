@@ -82,7 +82,8 @@ async def channel(
     """A channel whose calls belong to the call being served: they carry its trace, request id, user and deadline.
 
     Unary calls without a deadline get `timeout`; no call may outlast the one being served. With a `credential` the
-    calls also show which service makes them.
+    calls also show which service makes them. A stream that is not read to its end must be cancelled (`call.cancel()`):
+    gRPC keeps one that is merely dropped open until the channel closes.
     """
     outgoing = _Outgoing(credential, timeout.total_seconds())
     kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
