@@ -1,0 +1,107 @@
+"""The auth service as a running thing: everything that it is made of, put together once for production and tests."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from argon2 import PasswordHasher
+from chatmesh.auth.v1 import auth_pb2
+from chatmesh.auth.v1.auth_pb2_grpc import add_AuthServiceServicer_to_server
+from redis.asyncio import Redis
+
+from auth_svc import clock as clocks
+from auth_svc import models, passwords, signing_keys
+from auth_svc.accounts import Accounts
+from auth_svc.clock import Clock
+from auth_svc.endings import Endings
+from auth_svc.letters import Stationery
+from auth_svc.passwords import Hasher
+from auth_svc.post import Post
+from auth_svc.sealing import Seal
+from auth_svc.servicer import Auth
+from auth_svc.sessions import ACCESS_TOKEN_LIFE, Sessions
+from auth_svc.settings import AuthSettings
+from auth_svc.smtp import SmtpServer
+from svckit import events, postgres, process, server
+from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier
+from svckit.outbox import Relay
+from svckit.postgres import Database
+from svckit.revocations import Revocations
+from svckit.server import Service, Serving
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_NAME = "auth"
+_REDIS_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def serving(
+    settings: AuthSettings, *, hasher: Hasher | None = None, clock: Clock = clocks.now
+) -> AsyncIterator[Serving]:
+    """Serve until the block ends; ready when this gives. `hasher` is argon2id by the settings if there is no other."""
+    secret = settings.service_secret.get_secret_value()
+    await postgres.migrate(str(settings.database_url), schema=models.SCHEMA, scripts=MIGRATIONS)
+    async with (
+        postgres.connected(str(settings.database_url), name=_NAME) as database,
+        events.connected(settings.nats_url, name=_NAME) as bus,
+        Redis.from_url(
+            str(settings.redis_url), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+        ) as redis,
+        passwords.opened(hasher or argon2id(settings), workers=settings.argon2_workers) as pool,
+    ):
+        key = await signing_keys.find_or_make(database, Seal(secret))
+        endings = Endings(database=database, redis=redis, token_life=ACCESS_TOKEN_LIFE, clock=clock)
+        accounts = Accounts(database=database, passwords=pool, endings=endings, clock=clock)
+        sessions = Sessions(database=database, passwords=pool, endings=endings, key=key, clock=clock)
+        servicer = Auth(  # type: ignore[abstract] # RPCs of a later issue
+            accounts=accounts, sessions=sessions, database=database, secure_cookies=settings.production
+        )
+        revocations = Revocations(redis)
+        post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
+        relay = Relay(database=database, table=models.outbox, bus=bus)
+        async with (
+            process.background(revocations.run, endings.run, post.run, relay.run),
+            server.running(
+                name=_NAME,
+                services=[_service(servicer)],
+                listen=settings.listen,
+                admin_listen=settings.admin_listen,
+                verifier=TokenVerifier(keys=_own_keys(database), revocations=revocations),
+                credential=ServiceCredential(_NAME, secret),
+                checks={"postgres": database.ping},  # without Redis and NATS it goes on
+            ) as running,
+        ):
+            yield running
+
+
+def argon2id(settings: AuthSettings) -> PasswordHasher:
+    return PasswordHasher(
+        time_cost=settings.argon2_time_cost,
+        memory_cost=settings.argon2_memory_kib,
+        parallelism=settings.argon2_parallelism,
+    )
+
+
+def _own_keys(database: Database) -> RemoteKeys:
+    """The keys of access tokens, without asking oneself over the network."""
+
+    async def fetch() -> Sequence[tuple[str, str]]:
+        return [(key.kid, key.x) for key in await signing_keys.published(database)]
+
+    return RemoteKeys(fetch)
+
+
+def _smtp(settings: AuthSettings) -> SmtpServer:
+    return SmtpServer.at(settings.smtp_url.get_secret_value())
+
+
+def _stationery(settings: AuthSettings) -> Stationery:
+    return Stationery(
+        sender=settings.mail_from, public_url=str(settings.public_url), for_developers=not settings.production
+    )
+
+
+def _service(servicer: Auth) -> Service:
+    descriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
+    return Service(descriptor=descriptor, add=add_AuthServiceServicer_to_server, servicer=servicer)

@@ -1,0 +1,126 @@
+"""The tables of the schema `auth`."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from svckit.identity import Role
+from svckit.outbox import outbox_table
+
+SCHEMA = "auth"
+
+
+class Base(DeclarativeBase):
+    """Ids are UUIDv7 text in Python and `uuid` in PostgreSQL; times are aware UTC."""
+
+    metadata = MetaData(schema=SCHEMA)
+    type_annotation_map: ClassVar[dict[type, object]] = {
+        str: Text,
+        bytes: LargeBinary,
+        datetime: DateTime(timezone=True),
+    }
+
+
+outbox = outbox_table(Base.metadata)
+
+
+class User(Base):
+    """An account. Nobody signs in to it before its address is verified."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    email: Mapped[str]
+    """As it was typed: where mail is sent."""
+    email_key: Mapped[str] = mapped_column(unique=True)
+    """What makes two spellings one address; see `addresses.Address`."""
+    name: Mapped[str]
+    role: Mapped[str]
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime]
+    verified_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+
+    @property
+    def verified(self) -> bool:
+        return self.verified_at is not None
+
+    @property
+    def as_role(self) -> Role:
+        return Role(self.role)
+
+
+class MailToken(Base):
+    """What a mailed link carries, as its SHA-256: whoever reads this table cannot use it."""
+
+    __tablename__ = "mail_tokens"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    """The kind of the letter that carried it."""
+    letter_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    """A letter that is sent again carries a new token, and the one sent before stays good."""
+    expires_at: Mapped[datetime]
+
+
+class Letter(Base):
+    """A mail that is to be sent, not yet written: its text, and its token, are made when it leaves.
+
+    It names an address, not a user, because asking for one must look the same whether or not there is an account.
+    """
+
+    __tablename__ = "letters"
+    __table_args__ = (Index("letters_due_at", "due_at"),)
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    kind: Mapped[str]
+    email_key: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    """When to try next; while a sender is at it, when another may take over."""
+    expires_at: Mapped[datetime]
+    """After this nobody wants it any more."""
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+class Session(Base):
+    """One signed-in device. It lives until it is revoked or expires; see `sessions`."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_revoked_at", "revoked_at", postgresql_where="revoked_at IS NOT NULL"),)
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    token_digest: Mapped[bytes] = mapped_column(unique=True)
+    user_agent: Mapped[str]
+    ip_address: Mapped[str]
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class RefreshToken(Base):
+    """A refresh token of a session, as its SHA-256."""
+
+    __tablename__ = "refresh_tokens"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey(Session.id, ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class StoredKey(Base):
+    """A key that signs access tokens. Its private half is sealed; see `sealing`."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    x: Mapped[str]
+    """The public half, base64url (RFC 8037)."""
+    sealed: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

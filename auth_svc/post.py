@@ -1,0 +1,133 @@
+"""The post: writes the letters that are due and hands them to the SMTP server, until it takes them.
+
+A letter is claimed for a while, written, sent and dropped. A crash in between means that it is sent again once the
+claim has run out: twice is possible, never is not. What it says is decided when it leaves, by how the account is then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+
+import psycopg
+import structlog
+
+from auth_svc import store, tokens
+from auth_svc.clock import Clock
+from auth_svc.letters import Kind, Stationery
+from auth_svc.models import Letter, MailToken, User
+from auth_svc.smtp import MailDelayed, MailRefused, SmtpConnection, SmtpServer
+from svckit.postgres import Database
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 10
+_CLAIM = timedelta(minutes=2)
+_FIRST_DELAY = timedelta(seconds=1)
+_LONGEST_DELAY = timedelta(minutes=15)
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A letter, written."""
+
+    letter: Letter
+    message: EmailMessage
+
+
+class Post:
+    """Sends letters; any number of replicas may, beside each other."""
+
+    def __init__(self, *, database: Database, server: SmtpServer, stationery: Stationery, clock: Clock) -> None:
+        self._database = database
+        self._server = server
+        self._stationery = stationery
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Send for ever. Raises when PostgreSQL goes away: run it again."""
+        async with self._database.dedicated() as connection:
+            await connection.exec_driver_sql(f"LISTEN {store.LETTERS_CHANNEL}")
+            await connection.commit()
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(driver, psycopg.AsyncConnection)
+            while True:
+                if not await self._send_due():
+                    async for _ in driver.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                        pass
+
+    async def _send_due(self) -> bool:
+        """Send a batch; False if nothing was due."""
+        async with self._database.transaction() as session:
+            claimed = await store.claim_letters(
+                session, kinds=list(Kind), now=self._clock(), lease=_CLAIM, limit=_BATCH
+            )
+        mails = [mail for letter in claimed if (mail := await self._write(letter))]
+        if mails:
+            await self._send_all(mails)
+        return bool(claimed)
+
+    async def _write(self, letter: Letter) -> Mail | None:
+        """The letter as a mail, its new token kept; None, and the letter is dropped, if there is nothing to say."""
+        now = self._clock()
+        token = tokens.new_token()
+        async with self._database.transaction() as session:
+            user = await store.lock_user_by_email(session, letter.email_key)
+            if (
+                user is None
+                or not await store.letter_is_wanted(session, letter.id)
+                or not _has_a_point(letter, user, now)
+            ):
+                await store.drop_letter(session, letter.id)
+                return None
+            if Kind(letter.kind).carries_token:
+                await store.add_mail_token(session, _kept(token, letter, user, now))
+        return Mail(letter, self._stationery.write(letter, to=user.email, token=token, now=now))
+
+    async def _send_all(self, mails: Sequence[Mail]) -> None:
+        left = list(mails)
+        try:
+            async with self._server.connected() as connection:
+                while left:
+                    await self._send(connection, left[0])
+                    left.pop(0)
+        except MailDelayed as error:
+            log.warning("mail waits", mails=len(left), error=str(error))
+            await self._delay([mail.letter for mail in left])
+
+    async def _send(self, connection: SmtpConnection, mail: Mail) -> None:
+        try:
+            await connection.send(mail.message)
+        except MailRefused as error:
+            log.warning("mail was refused", letter=mail.letter.id, kind=mail.letter.kind, error=str(error))
+        else:
+            log.info("mail sent", letter=mail.letter.id, kind=mail.letter.kind, attempts=mail.letter.attempts)
+        async with self._database.transaction() as session:
+            await store.drop_letter(session, mail.letter.id)
+
+    async def _delay(self, letters: Sequence[Letter]) -> None:
+        """Try again later, and ever later: after 1, 2, 4 seconds up to a quarter of an hour."""
+        async with self._database.transaction() as session:
+            for letter in letters:
+                delay = min(_FIRST_DELAY * 2 ** min(letter.attempts - 1, 20), _LONGEST_DELAY)
+                await store.delay_letter(session, letter.id, until=self._clock() + delay)
+
+
+def _has_a_point(letter: Letter, user: User, now: datetime) -> bool:
+    """Whether the account is still such that its owner should get the letter."""
+    if letter.expires_at <= now:
+        log.error("mail was given up", letter=letter.id, kind=letter.kind, attempts=letter.attempts)
+        return False
+    answered = user.verified and letter.kind == Kind.VERIFY_ADDRESS
+    return user.disabled_at is None and not answered
+
+
+def _kept(token: str, letter: Letter, user: User, now: datetime) -> MailToken:
+    return MailToken(
+        digest=tokens.digest(token),
+        user_id=user.id,
+        kind=letter.kind,
+        letter_id=letter.id,
+        expires_at=now + Kind(letter.kind).lifetime,
+    )

@@ -1,0 +1,91 @@
+"""A person with an address and a password, who talks to the auth service through its stub."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from chatmesh.auth.v1 import auth_pb2 as pb
+
+from svckit.errors import ServiceError, Unauthenticated
+from svckit.rpc.status import received
+from tests.auth_svc.inbox import Inbox, token_in
+
+if TYPE_CHECKING:
+    from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceAsyncStub
+
+PASSWORD = "correct horse battery"
+
+
+def new_address() -> str:
+    return f"{uuid.uuid4().hex}@example.com"
+
+
+def bearer(access_token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {access_token}"),)
+
+
+async def refusal(call: Awaitable[Any]) -> ServiceError:
+    """The error that a call must end with."""
+    try:
+        response = await call
+    except grpc.aio.AioRpcError as error:
+        return received(error)
+    raise AssertionError(f"it was not refused: {response}")
+
+
+async def refused(call: Awaitable[Any]) -> bool:
+    """Whether a call, or the check of a token, ends with Unauthenticated."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code() is grpc.StatusCode.UNAUTHENTICATED
+    except Unauthenticated:
+        return True
+    return False
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what another process is about to hear of."""
+    async with asyncio.timeout(15):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Person:
+    """Somebody who may become a user."""
+
+    stub: "AuthServiceAsyncStub"
+    inbox: Inbox
+    address: str = field(default_factory=new_address)
+    password: str = PASSWORD
+
+    async def sign_up(self, *, name: str = "") -> pb.SignUpResponse:
+        return await self.stub.SignUp(pb.SignUpRequest(email=self.address, password=self.password, name=name))
+
+    async def mailed_token(self) -> str:
+        return token_in(await self.inbox.next_to(self.address))
+
+    async def verify(self, token: str) -> pb.User:
+        return (await self.stub.VerifyEmail(pb.VerifyEmailRequest(token=token))).user
+
+    async def register(self) -> pb.User:
+        """Sign up and verify."""
+        await self.sign_up()
+        return await self.verify(await self.mailed_token())
+
+    def sign_in(self, *, password: str | None = None) -> "grpc.aio.UnaryUnaryCall[pb.SignInRequest, pb.SignInResponse]":
+        return self.stub.SignIn(pb.SignInRequest(email=self.address, password=password or self.password))
+
+    async def session_token(self) -> str:
+        """Sign in as a browser: the value of the cookie."""
+        call = self.sign_in()
+        await call
+        metadata = await call.initial_metadata()
+        cookie = str(metadata["set-cookie"])
+        return cookie.partition(";")[0].removeprefix("session=")
