@@ -111,7 +111,7 @@ async def running(
         try:
             yield Serving(address, admin_url)
         finally:
-            health.stop()
+            await health.stop()
             await server.stop(grace.total_seconds())
             log.info("stopped")
 
