@@ -6,6 +6,7 @@ when their supervisor ends, however it ends. Knows nothing of any product; needs
 """
 
 from svckit.local.children import Program
+from svckit.local.console import Console
 from svckit.local.engines import Engines, engines
 from svckit.local.errors import AlreadyRunning, LocalError, NoEngine, ProgramFailed
 from svckit.local.home import Home
@@ -14,6 +15,7 @@ from svckit.local.supervised import Supervised
 
 __all__ = [
     "AlreadyRunning",
+    "Console",
     "Engines",
     "Home",
     "LocalError",

@@ -80,17 +80,15 @@ class Child:
 
     async def stop(self, *, grace: timedelta) -> None:
         """Send each of its stop signals in turn, `grace` apart, until it has ended."""
+        ended = asyncio.ensure_future(self.wait())
         *gentle, last = self.program.stop_signals
         for number in gentle:
             self.send(number)
-            try:
-                async with asyncio.timeout(grace.total_seconds()):
-                    await self.wait()
+            await asyncio.wait([ended], timeout=grace.total_seconds())
+            if ended.done():
                 return
-            except TimeoutError:
-                continue
         self.send(last)
-        await self.wait()
+        await ended
 
     def send(self, number: signal.Signals) -> None:
         """Signal the program; SIGKILL goes to its whole process group, as nobody would be left to hand it on."""
