@@ -1,0 +1,43 @@
+"""What the processes are told: what the person set wins over what the mesh arranges."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+
+from mesh.processes import HOST, SERVICES, Process
+from svckit.local import Engines, Home
+
+
+def given(environ: Mapping[str, str], *, folder: Path) -> dict[str, str]:
+    """Read what the person set: the environment, and below it the file `.env` of a folder."""
+    return {name: value for name, value in dotenv_values(folder / ".env").items() if value} | dict(environ)
+
+
+def arranged(
+    given: Mapping[str, str], *, home: Home, engines: Engines, smtp_url: str, processes: Iterable[Process]
+) -> dict[str, str]:
+    """List what every process is told besides the person's own environment."""
+    port = {process.name: process.ports[0] for process in processes}
+    edge_url = f"http://{HOST}:{port['edge']}" if "edge" in port else ""
+    ours = {
+        "DATABASE_URL": engines.database_url,
+        "REDIS_URL": engines.redis_url,
+        "NATS_URL": engines.nats_url,
+        "CLICKHOUSE_URL": f"chdb://{quote(str(home.folder('clickhouse')))}",
+        "SMTP_URL": smtp_url,
+        "PUBLIC_URL": edge_url,
+        "SERVICE_SECRET": home.secret("service"),
+        "LOG_FORMAT": "console",
+        **{f"{name.upper()}_SERVICE_URL": f"{HOST}:{port[name]}" for name in SERVICES if name in port},
+    }
+    if "model" in port:
+        ours["LOCAL_MODEL_URL"] = f"http://{HOST}:{port['model']}/v1"
+    if "stripe" in port:
+        ours["STRIPE_API_BASE"] = f"http://{HOST}:{port['stripe']}"
+        ours["STRIPE_WEBHOOK_URL"] = f"{edge_url}/api/webhooks/stripe"
+        ours["STRIPE_WEBHOOK_SECRET"] = f"whsec_{home.secret('stripe-webhook')}"
+        ours["EMULATOR_DATA"] = str(home.folder("stripe") / "emulator.sqlite")
+    chosen = {name: given.get(name) or value for name, value in ours.items()}
+    return chosen | {"CHATMESH_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
