@@ -5,6 +5,7 @@ of the mesh shows, besides, a service token that is signed with the secret all o
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -14,16 +15,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
 import grpc
+import structlog
 from chatmesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from joserfc import jws, jwt
 from joserfc.errors import ExpiredTokenError, JoseError, UnsupportedAlgorithmError
 from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import OctKey, OKPKey
 
-from svckit.errors import Unauthenticated
+from svckit.errors import Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from svckit.revocations import Revocations
+
+log = structlog.get_logger(__name__)
 
 ISSUER = "chatmesh"
 AUDIENCE = "chatmesh"
@@ -33,6 +37,7 @@ SERVICE_AUTHORIZATION_KEY = "x-service-authorization"
 _LEEWAY = 30  # seconds by which two machines' clocks may differ
 _KEYS_MAX_AGE = 300.0  # seconds after which a key that was withdrawn is forgotten
 _KEYS_MIN_AGE = 1.0  # seconds between two fetches, however many unknown key ids arrive
+_KEYS_TIMEOUT = 2.0  # seconds; calls wait for it
 _SERVICE_TOKEN_LIFE = 120
 _SERVICE_TOKEN_REUSE = 60
 
@@ -148,33 +153,45 @@ class KeySource(Protocol):
 class RemoteKeys:
     """The keys that another process publishes: fetched when needed, kept for five minutes.
 
-    An unknown key id fetches again at once, so a rotation is seen with its first token, but at most once a second.
+    An unknown key id fetches again, so that a rotation is seen with its first token, but at most once a second. While
+    they cannot be fetched, the known ones go on counting.
     """
 
-    def __init__(self, fetch: Callable[[], Awaitable[Sequence[tuple[str, str]]]]) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[Sequence[tuple[str, str]]]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`fetch` answers (kid, x) pairs, `x` being the public key in base64url (RFC 8037)."""
         self._fetch = fetch
+        self._clock = clock
         self._keys: dict[str, OKPKey] = {}
-        self._fetched = -_KEYS_MAX_AGE
+        self._fetched = self._tried = -math.inf
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> OKPKey:
-        if kid not in self._keys or self._age() > _KEYS_MAX_AGE:
-            await self._refresh(kid)
-        if (key := self._keys.get(kid)) is None:
-            raise Unauthenticated("the access token is signed with an unknown key", reason="TOKEN_INVALID")
-        return key
+        if not self._knows(kid):
+            async with self._fetching:
+                if not self._knows(kid) and self._clock() - self._tried > _KEYS_MIN_AGE:
+                    await self._refresh()
+        if kid in self._keys:
+            return self._keys[kid]
+        if self._fetched < self._tried:
+            raise Unavailable("the keys of access tokens cannot be read for now", reason="KEYS_UNAVAILABLE")
+        raise Unauthenticated("the access token is signed with an unknown key", reason="TOKEN_INVALID")
 
-    async def _refresh(self, kid: str) -> None:
-        async with self._fetching:
-            age = self._age()
-            if age < _KEYS_MIN_AGE or (kid in self._keys and age <= _KEYS_MAX_AGE):
-                return  # another call has just fetched
+    def _knows(self, kid: str) -> bool:
+        return kid in self._keys and self._clock() - self._fetched <= _KEYS_MAX_AGE
+
+    async def _refresh(self) -> None:
+        self._tried = self._clock()
+        try:
             self._keys = {kid: _public_key(x) for kid, x in await self._fetch()}
-            self._fetched = time.monotonic()
-
-    def _age(self) -> float:
-        return time.monotonic() - self._fetched
+        except grpc.aio.AioRpcError as error:
+            log.warning("signing keys cannot be fetched", code=error.code().name, details=error.details())
+        else:
+            self._fetched = self._tried
 
 
 def _public_key(x: str) -> OKPKey:
@@ -186,7 +203,7 @@ def keys_of(channel: grpc.aio.Channel) -> Callable[[], Awaitable[Sequence[tuple[
     stub = auth_pb2_grpc.AuthServiceStub(channel)
 
     async def fetch() -> Sequence[tuple[str, str]]:
-        response = await stub.ListSigningKeys(auth_pb2.ListSigningKeysRequest())
+        response = await stub.ListSigningKeys(auth_pb2.ListSigningKeysRequest(), timeout=_KEYS_TIMEOUT)
         return [(key.kid, key.x) for key in response.keys if key.alg == "EdDSA"]
 
     return fetch
