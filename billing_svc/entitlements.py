@@ -1,0 +1,55 @@
+"""What a user may use: decided from the subscriptions, kept as a snapshot whose version grows."""
+
+from collections.abc import Iterable
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing_svc import store
+from billing_svc.models import Entitlement, Subscription
+from billing_svc.plans import Plans
+
+# A payment that is late is tried again for weeks; meanwhile the customer keeps what was bought.
+_ENTITLING = ("active", "trialing", "past_due")
+
+
+async def refresh(
+    session: AsyncSession, user_id: str, subscriptions: Iterable[Subscription], *, plans: Plans
+) -> Entitlement | None:
+    """Take a new snapshot if it differs from the last one; the new one, else None."""
+    taken = _snapshot(user_id, subscriptions, plans)
+    last = await store.entitlement(session, user_id)
+    if last is None:
+        taken.version = 1
+        session.add(taken)
+        return taken
+    if _content(taken) == _content(last):
+        return None
+    taken.version = last.version + 1
+    return await session.merge(taken)
+
+
+def _snapshot(user_id: str, subscriptions: Iterable[Subscription], plans: Plans) -> Entitlement:
+    for row in subscriptions:
+        if row.status in _ENTITLING and (plan := plans.get(row.plan_id)):
+            return Entitlement(
+                user_id=user_id,
+                plan_id=plan.id,
+                status=row.status,
+                limits=plan.limits.model_dump(mode="json"),
+                currency=row.currency,
+                period_start=row.current_period_start,
+                period_end=row.current_period_end,
+            )
+    return Entitlement(
+        user_id=user_id,
+        plan_id=plans.free.id,
+        status="",
+        limits=plans.free.limits.model_dump(mode="json"),
+        currency="usd",
+        period_start=None,
+        period_end=None,
+    )
+
+
+def _content(row: Entitlement) -> tuple[object, ...]:
+    return (row.plan_id, row.status, row.limits, row.currency, row.period_start, row.period_end)

@@ -1,0 +1,153 @@
+"""Our rows follow Stripe's: read everything of a customer there, write it here, and tell what changed.
+
+One function for every cause (our own call, a webhook, a sweep), so the order of causes does not matter and the same
+cause twice changes nothing. It reads under the customer's lock: an older reading never overwrites a newer one.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import stripe
+import structlog
+from google.protobuf.message import Message
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing_svc import entitlements, facts, models, store
+from billing_svc.driver import Driver
+from billing_svc.facts import Standing
+from billing_svc.models import Invoice, Payment, Subscription
+from billing_svc.money import Money
+from billing_svc.plans import Plans
+from svckit import events, outbox
+from svckit.ids import new_id
+
+_log = structlog.get_logger(__name__)
+
+
+class Projection:
+    """Brings one customer's rows up to date."""
+
+    def __init__(self, *, driver: Driver, plans: Plans) -> None:
+        self._driver = driver
+        self._plans = plans
+
+    async def follow(self, session: AsyncSession, stripe_customer: str) -> bool:
+        """Follow Stripe for that customer, in the session's transaction; false when the customer is not ours."""
+        customer = await store.lock_customer(session, stripe_id=stripe_customer)
+        if customer is None:
+            return False
+        subscriptions = await store.subscriptions_of(session, customer.user_id)
+        told: list[Message] = []
+        for theirs in await self._driver.subscriptions(stripe_customer):
+            told += self._subscription(subscriptions, theirs)
+        await session.flush()
+        told += await self._invoices(session, customer.user_id, subscriptions, stripe_customer)
+        changed = await entitlements.refresh(session, customer.user_id, subscriptions.values(), plans=self._plans)
+        if changed:
+            told.append(facts.entitlements_changed(changed))
+        await _tell(session, customer.user_id, told)
+        return True
+
+    def _subscription(self, ours: dict[str, Subscription], theirs: stripe.Subscription) -> Iterator[Message]:
+        """Theirs carries the id of ours; one that was made by hand at Stripe does not, and is left alone."""
+        row = ours.get(theirs.metadata.to_dict().get("subscription_id", ""))
+        if row is None:
+            _log.warning("a subscription at stripe is not one of ours", subscription=theirs.id)
+            return
+        before = Standing.of(row)
+        _copy_subscription(row, theirs)
+        if fact := facts.subscription_fact(row, before=before):
+            yield fact
+
+    async def _invoices(
+        self, session: AsyncSession, user_id: str, subscriptions: dict[str, Subscription], stripe_customer: str
+    ) -> list[Message]:
+        """Copies them, notes what was paid, and answers what to tell."""
+        known = await store.invoices_of(session, user_id)
+        paid = await store.payments_of(session, user_id)
+        by_stripe_id = {row.stripe_id: row for row in subscriptions.values()}
+        told: list[Message] = []
+        for theirs in await self._driver.invoices(stripe_customer):
+            subscription = by_stripe_id.get(_subscription_of(theirs))
+            plan = subscription.plan_id if subscription else ""
+            row = known.get(theirs.id) or Invoice(id=new_id(), user_id=user_id, stripe_id=theirs.id, status="draft")
+            was_draft = row.status == "draft"
+            _copy_invoice(row, theirs, subscription)
+            session.add(row)
+            await session.flush()
+            if was_draft and row.status != "draft":
+                told.append(facts.invoice_finalized(row, plan=plan))
+            for payment in _new_payments(row, theirs, known=paid):
+                session.add(payment)
+                told.append(facts.payment_succeeded(payment, row, plan=plan))
+                _log.info("paid", amount=str(Money(payment.amount_minor, payment.currency)), invoice=row.number)
+        return told
+
+
+async def _tell(session: AsyncSession, user_id: str, told: list[Message]) -> None:
+    now = datetime.now(UTC)
+    for message in told:
+        await outbox.add(session, models.outbox, events.event(message, source="billing", about=user_id, time=now))
+
+
+def _copy_subscription(row: Subscription, theirs: stripe.Subscription) -> None:
+    item = theirs.items.data[0]
+    row.stripe_id = theirs.id
+    row.status = theirs.status
+    row.plan_id = item.price.metadata.to_dict().get("plan_id", row.plan_id)
+    row.interval = item.price.recurring.interval if item.price.recurring else row.interval
+    row.currency = theirs.currency
+    row.amount_minor = item.price.unit_amount or 0
+    row.current_period_start = _time(item.current_period_start)
+    row.current_period_end = _time(item.current_period_end)
+    row.cancel_at_period_end = theirs.cancel_at_period_end
+    row.trial_end = _time(theirs.trial_end)
+    row.canceled_at = _time(theirs.canceled_at)
+
+
+def _copy_invoice(row: Invoice, theirs: stripe.Invoice, subscription: Subscription | None) -> None:
+    lines = theirs.lines.data
+    row.subscription_id = subscription.id if subscription else None
+    row.number = theirs.number or ""
+    row.status = theirs.status or "draft"
+    row.currency = theirs.currency
+    row.total_minor = theirs.total
+    row.tax_minor = sum(tax.amount for tax in theirs.total_taxes or ())
+    row.amount_due_minor = theirs.amount_remaining
+    row.hosted_url = theirs.hosted_invoice_url or ""
+    # The invoice's own period is when its items were collected; what it pays for stands in its lines.
+    row.period_start = _moment(min((line.period.start for line in lines), default=theirs.period_start))
+    row.period_end = _moment(max((line.period.end for line in lines), default=theirs.period_end))
+    row.created_at = _moment(theirs.created)
+
+
+def _new_payments(row: Invoice, theirs: stripe.Invoice, *, known: dict[str, Payment]) -> Iterator[Payment]:
+    """Payments of the invoice that succeeded and that we have not noted."""
+    for each in theirs.payments.data if theirs.payments else ():
+        intent = each.payment.payment_intent
+        if each.status == "paid" and isinstance(intent, str) and intent not in known:
+            yield Payment(
+                id=new_id(),
+                user_id=row.user_id,
+                invoice_id=row.id,
+                stripe_id=intent,
+                status="succeeded",
+                currency=each.currency,
+                amount_minor=each.amount_paid or 0,
+                created_at=_moment(each.created),
+            )
+
+
+def _subscription_of(invoice: stripe.Invoice) -> str:
+    details = invoice.parent.subscription_details if invoice.parent else None
+    if details is None:
+        return ""
+    return details.subscription if isinstance(details.subscription, str) else details.subscription.id
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)

@@ -1,0 +1,182 @@
+"""All SQL of the billing service; each function works in the caller's transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import CursorResult, Select, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing_svc.models import Customer, Entitlement, IdempotencyKey, Invoice, Payment, StripeEvent, Subscription
+
+PENDING = "pending"
+DECLINED = "declined"
+
+_WAITING = ("received", "failed")
+
+RowT = TypeVar("RowT", Subscription, Invoice)
+
+
+# Customers
+
+
+async def add_customer(session: AsyncSession, user_id: str, *, now: datetime) -> None:
+    """Make the user's row if there is none."""
+    row = insert(Customer).values(user_id=user_id, created_at=now)
+    await session.execute(row.on_conflict_do_nothing())
+
+
+async def customer(session: AsyncSession, user_id: str) -> Customer:
+    return (await session.execute(select(Customer).where(Customer.user_id == user_id))).scalar_one()
+
+
+async def customer_id_known(session: AsyncSession, user_id: str, stripe_id: str) -> None:
+    """Note Stripe's id of a customer."""
+    await session.execute(update(Customer).where(Customer.user_id == user_id).values(stripe_id=stripe_id))
+
+
+async def lock_customer(session: AsyncSession, *, stripe_id: str) -> Customer | None:
+    """The customer; nobody else changes what is theirs before this transaction ends."""
+    query = select(Customer).where(Customer.stripe_id == stripe_id)
+    # Not the strongest lock: new rows that refer to this one need not wait.
+    return (await session.execute(query.with_for_update(key_share=True))).scalar_one_or_none()
+
+
+# Subscriptions
+
+
+async def subscription(session: AsyncSession, subscription_id: str) -> Subscription | None:
+    return await session.get(Subscription, subscription_id)
+
+
+async def find_subscription(session: AsyncSession, subscription_id: str, *, user_id: str) -> Subscription | None:
+    """The user's subscription; none that Stripe never made."""
+    query = _made().where(Subscription.id == subscription_id, Subscription.user_id == user_id)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def subscriptions_page(session: AsyncSession, user_id: str, *, before: str, limit: int) -> Sequence[Subscription]:
+    """The user's subscriptions, newest first, past the id `before`."""
+    return await _page(session, _made().where(Subscription.user_id == user_id), Subscription, before, limit)
+
+
+async def subscriptions_of(session: AsyncSession, user_id: str) -> dict[str, Subscription]:
+    """Every subscription of the user's by id, those included that are being made."""
+    rows = await session.execute(select(Subscription).where(Subscription.user_id == user_id))
+    return {row.id: row for row in rows.scalars()}
+
+
+async def pending_subscriptions(session: AsyncSession, *, created_before: datetime) -> Sequence[Subscription]:
+    """Those whose making was begun before that time and has not ended."""
+    query = select(Subscription).where(Subscription.status == PENDING, Subscription.created_at < created_before)
+    return (await session.execute(query.order_by(Subscription.created_at))).scalars().all()
+
+
+async def drop_pending(session: AsyncSession, subscription_id: str) -> None:
+    """Forget a subscription that was never made, and the idempotency key that asked for it."""
+    await session.execute(
+        delete(Subscription).where(Subscription.id == subscription_id, Subscription.status == PENDING)
+    )
+
+
+async def declined(session: AsyncSession, subscription_id: str, *, code: str, message: str) -> None:
+    """Note that the card was refused, so that a repeat of the request is refused alike."""
+    pending = update(Subscription).where(Subscription.id == subscription_id, Subscription.status == PENDING)
+    await session.execute(pending.values(status=DECLINED, decline_code=code, decline_message=message))
+
+
+async def next_attempt(session: AsyncSession, subscription_id: str, *, after: int) -> None:
+    """Ask Stripe with a fresh key next time; only once for each attempt that failed."""
+    same = update(Subscription).where(Subscription.id == subscription_id, Subscription.attempt == after)
+    await session.execute(same.values(attempt=after + 1))
+
+
+def _made() -> Select[Subscription]:
+    return select(Subscription).where(Subscription.status.not_in((PENDING, DECLINED)))
+
+
+# Idempotency keys
+
+
+async def known_key(session: AsyncSession, user_id: str, key: str) -> IdempotencyKey | None:
+    return await session.get(IdempotencyKey, (user_id, key))
+
+
+async def drop_keys(session: AsyncSession, *, created_before: datetime) -> None:
+    await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < created_before))
+
+
+# Invoices and payments
+
+
+async def invoices_page(session: AsyncSession, user_id: str, *, before: str, limit: int) -> Sequence[Invoice]:
+    """The user's invoices, newest first, past the id `before`."""
+    return await _page(session, select(Invoice).where(Invoice.user_id == user_id), Invoice, before, limit)
+
+
+async def invoices_of(session: AsyncSession, user_id: str) -> dict[str, Invoice]:
+    """Every invoice of the user's by Stripe's id."""
+    rows = await session.execute(select(Invoice).where(Invoice.user_id == user_id))
+    return {row.stripe_id: row for row in rows.scalars()}
+
+
+async def payments_of(session: AsyncSession, user_id: str) -> dict[str, Payment]:
+    """Every payment of the user's by Stripe's id."""
+    rows = await session.execute(select(Payment).where(Payment.user_id == user_id))
+    return {row.stripe_id: row for row in rows.scalars()}
+
+
+# Entitlements
+
+
+async def entitlement(session: AsyncSession, user_id: str) -> Entitlement | None:
+    return await session.get(Entitlement, user_id)
+
+
+# Webhooks
+
+
+async def keep_event(session: AsyncSession, event: dict[str, Any]) -> bool:
+    """Store a webhook; false when its id is stored already."""
+    row = insert(StripeEvent).values(event).on_conflict_do_nothing()
+    result = await session.execute(row)
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
+
+
+async def event_payload(session: AsyncSession, event_id: str) -> bytes:
+    return (await session.execute(select(StripeEvent.payload).where(StripeEvent.id == event_id))).scalar_one()
+
+
+async def lease_event(session: AsyncSession, *, now: datetime, lease: timedelta) -> StripeEvent | None:
+    """Take the event that has waited longest, for the time of the lease: if we die, it waits again."""
+    waiting = StripeEvent.status.in_(_WAITING)
+    oldest = select(StripeEvent.id).where(waiting, StripeEvent.due_at <= now).order_by(StripeEvent.due_at).limit(1)
+    taken = (
+        update(StripeEvent)
+        .where(StripeEvent.id == oldest.with_for_update(skip_locked=True).scalar_subquery())
+        .values(
+            attempts=StripeEvent.attempts + 1,
+            status="failed",
+            last_error="it was begun and not finished",
+            due_at=now + lease,
+        )
+        .returning(StripeEvent)
+    )
+    return (await session.execute(taken)).scalar_one_or_none()
+
+
+async def settle_event(
+    session: AsyncSession, event_id: str, *, status: str, error: str = "", due: datetime | None = None
+) -> None:
+    """Note what became of an event, and when it is due again if it failed."""
+    values = {"status": status, "last_error": error} | ({"due_at": due} if due else {})
+    await session.execute(update(StripeEvent).where(StripeEvent.id == event_id).values(values))
+
+
+async def _page(session: AsyncSession, query: Select[RowT], row: type[RowT], before: str, limit: int) -> Sequence[RowT]:
+    """Ids are UUIDv7, so their order is that of time."""
+    if before:
+        query = query.where(row.id < before)
+    return (await session.execute(query.order_by(row.id.desc()).limit(limit))).scalars().all()

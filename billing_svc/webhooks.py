@@ -1,0 +1,137 @@
+"""Stripe's webhooks: checked, stored once and answered; applied afterwards by asking Stripe how things are.
+
+A webhook only says that something changed. What it carries is never copied, so copies of it, their order and their
+age do not matter.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import stripe
+import structlog
+
+from billing_svc import store
+from billing_svc.models import StripeEvent
+from billing_svc.projection import Projection
+from svckit.errors import InvalidArgument, ServiceError
+from svckit.postgres import Database
+
+_log = structlog.get_logger(__name__)
+
+_OLDEST = timedelta(minutes=5)
+# Stripe's library accepts any time in the future; a clock that is a minute ahead is all that can be honest.
+_NEWEST = timedelta(minutes=1)
+# What our rows are made of; everything else that Stripe tells is only kept.
+_APPLIED = re.compile(r"customer\.subscription\.|invoice\.")
+_TRIES = 8
+_LEASE = timedelta(minutes=1)
+_LONGEST_PAUSE = timedelta(hours=1)
+_POLL_SECONDS = 1.0
+
+
+class Webhooks:
+    """Receives webhooks, and applies them one after the other."""
+
+    def __init__(self, *, database: Database, projection: Projection, secrets: Sequence[str], live: bool) -> None:
+        """`secrets`: any of them may have signed; `live`: whether real money moves, which every webhook says too."""
+        self._database = database
+        self._projection = projection
+        self._secrets = secrets
+        self._live = live
+        self._news = asyncio.Event()
+
+    async def receive(self, payload: bytes, signature: str) -> None:
+        """Check and store a webhook. Raises InvalidArgument SIGNATURE_INVALID, or for a payload that is no event."""
+        now = datetime.now(UTC)
+        self._verify(payload, signature, now=now)
+        event = _row(payload, live=self._live, now=now)
+        async with self._database.transaction() as session:
+            new = await store.keep_event(session, event)
+            if not new and await store.event_payload(session, str(event["id"])) != payload:
+                _log.error("a webhook came again with another content; the first is kept", event_id=event["id"])
+        self._news.set()
+
+    async def apply_waiting(self) -> None:
+        """For ever: apply what waits."""
+        while True:
+            self._news.clear()
+            while await self._apply_one():
+                pass
+            await self._pause()
+
+    def _verify(self, payload: bytes, header: str, *, now: datetime) -> None:
+        tolerance = int(_OLDEST.total_seconds())
+        for secret in self._secrets:
+            try:
+                stripe.WebhookSignature.verify_header(payload, header, secret, tolerance)
+            except (stripe.SignatureVerificationError, UnicodeDecodeError):
+                continue
+            if _signed_at(header) <= (now + _NEWEST).timestamp():
+                return
+        message = "is forged, too old, or from the future"
+        raise InvalidArgument.of("signature", message, reason="SIGNATURE_INVALID")
+
+    async def _apply_one(self) -> bool:
+        """Apply the webhook that has waited longest; false when none is due.
+
+        It is leased before and settled after: one that brings the process down is tried again later, not at once.
+        """
+        async with self._database.transaction() as session:
+            event = await store.lease_event(session, now=datetime.now(UTC), lease=_LEASE)
+        if event is None:
+            return False
+        try:
+            async with self._database.transaction() as session:
+                ours = await self._projection.follow(session, event.customer)
+                await store.settle_event(session, event.id, status="applied" if ours else "ignored")
+        except (ServiceError, stripe.StripeError) as error:
+            await self._put_off(event, str(error))
+        return True
+
+    async def _put_off(self, event: StripeEvent, error: str) -> None:
+        dead = event.attempts >= _TRIES
+        pause = min(timedelta(seconds=2**event.attempts), _LONGEST_PAUSE)
+        async with self._database.transaction() as session:
+            status = "dead" if dead else "failed"
+            await store.settle_event(session, event.id, status=status, error=error, due=datetime.now(UTC) + pause)
+        _log.warning("a webhook was not applied", event_id=event.id, type=event.type, error=error, dead=dead)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+
+def _signed_at(header: str) -> int:
+    """The time in a header that was verified."""
+    return next(int(part.removeprefix("t=")) for part in header.split(",") if part.startswith("t="))
+
+
+def _row(payload: bytes, *, live: bool, now: datetime) -> dict[str, object]:
+    """What is kept of a webhook. Only what our rows are made of waits to be applied."""
+    try:
+        event = json.loads(payload)
+        about: Mapping[str, object] = event["data"]["object"]
+        customer = about.get("customer")
+        row = {"id": str(event["id"]), "type": str(event["type"]), "customer": str(customer or "")}
+        created, same = datetime.fromtimestamp(int(event["created"]), UTC), bool(event["livemode"]) == live
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise InvalidArgument.of("payload", "is not an event of Stripe's") from None
+    if not same:
+        _log.error("a webhook of the other mode (live or test) is ignored", event_id=row["id"])
+    waits = same and _APPLIED.match(row["type"]) is not None and row["customer"]
+    status = "received" if waits else "ignored"
+    return row | {
+        "payload": payload,
+        "created_at": created,
+        "received_at": now,
+        "status": status,
+        "attempts": 0,
+        "last_error": "",
+        "due_at": now,
+    }

@@ -1,0 +1,98 @@
+"""The billing service, as production starts it, on engines of its own and the emulator as a real HTTP server."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from chatmesh.billing.v1 import billing_pb2
+from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
+
+from billing_svc import app
+from billing_svc.emulator import server
+from billing_svc.settings import BillingSettings
+from svckit import clients
+from svckit.identity import ServiceCredential
+from svckit.local import Engines
+from tests.billing_svc.customer import Customer, OneKey
+from tests.billing_svc.stripe_side import StripeSide, looking_at
+
+if TYPE_CHECKING:
+    from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceAsyncStub
+
+SERVICES = [billing_pb2.DESCRIPTOR.services_by_name["BillingService"]]
+SECRETS = ("whsec_the_old_one", "whsec_the_new_one")
+
+
+@dataclass(frozen=True)
+class Billing:
+    """A running billing service and two ways to call it: as anybody, and as the edge."""
+
+    settings: BillingSettings
+    address: str
+    stub: "BillingServiceAsyncStub"
+    as_edge: "BillingServiceAsyncStub"
+
+    def customer(self) -> Customer:
+        return Customer(self.stub)
+
+
+Start = Callable[..., AbstractAsyncContextManager[Billing]]
+
+
+@pytest.fixture(scope="session")
+async def stripe_side(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StripeSide]:
+    data = Path(tmp_path_factory.mktemp("stripe")) / "emulator.sqlite"
+    async with (
+        server.running(listen="127.0.0.1:0", data=data, webhook_url="", webhook_secret="") as url,
+        looking_at(url) as side,
+    ):
+        yield side
+
+
+@pytest.fixture(scope="session")
+async def settings(
+    engines: Engines, new_database: Callable[[], Awaitable[str]], stripe_side: StripeSide
+) -> BillingSettings:
+    return BillingSettings.model_validate(
+        {
+            "listen": "127.0.0.1:0",
+            "admin_listen": "127.0.0.1:0",
+            "database_url": await new_database(),
+            "redis_url": engines.redis_url,
+            "nats_url": engines.nats_url,
+            "stripe_api_base": stripe_side.url,
+            "stripe_webhook_secret": ",".join(SECRETS),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def start(settings: BillingSettings) -> Start:
+    """Start a service: the shared one's settings, but for those that are given."""
+
+    @asynccontextmanager
+    async def started(**different: object) -> AsyncIterator[Billing]:
+        own = BillingSettings.model_validate(settings.model_dump() | different)
+        credential = ServiceCredential("edge", own.service_secret.get_secret_value())
+        async with (
+            app.serving(own, keys=OneKey()) as serving,
+            clients.channel(serving.address, services=SERVICES) as channel,
+            clients.channel(serving.address, services=SERVICES, credential=credential) as edge,
+        ):
+            yield Billing(own, serving.address, BillingServiceStub(channel), BillingServiceStub(edge))
+
+    return started
+
+
+@pytest.fixture(scope="session")
+async def billing(start: Start) -> AsyncIterator[Billing]:
+    async with start() as started:
+        yield started
+
+
+@pytest.fixture
+def customer(billing: Billing) -> Customer:
+    return billing.customer()

@@ -1,0 +1,51 @@
+"""The emulator seen from the other side: what the official SDK finds there."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import stripe
+
+from billing_svc.emulator import API_VERSION
+
+
+@dataclass(frozen=True)
+class StripeSide:
+    """A running emulator and a client for it."""
+
+    url: str
+    client: stripe.StripeClient
+    session: aiohttp.ClientSession
+
+    async def spoil(self, path: str, effect: str, *, times: int = 1) -> None:
+        """Have the answers to the next POSTs to that path lost, after they were done."""
+        fault = {"path": path, "effect": effect, "times": times}
+        async with self.session.post(f"{self.url}/_emulator/faults", json=fault) as response:
+            response.raise_for_status()
+
+    async def customers(self, user_id: str) -> list[str]:
+        """The ids of every customer that was made for the user."""
+        created = await self.client.v1.events.list_async({"type": "customer.created", "limit": 100})
+        about = [event.data.object async for event in created.auto_paging_iter()]
+        return [each["id"] for each in about if each["metadata"].to_dict().get("user_id") == user_id]
+
+    async def subscriptions(self, user_id: str) -> list[stripe.Subscription]:
+        """Every subscription of the user, whatever became of it."""
+        found: list[stripe.Subscription] = []
+        for customer in await self.customers(user_id):
+            listed = await self.client.v1.subscriptions.list_async({"customer": customer, "status": "all"})
+            found += listed.data
+        return found
+
+
+@asynccontextmanager
+async def looking_at(url: str, *, key: str = "sk_test_from_a_test") -> AsyncIterator[StripeSide]:
+    async with aiohttp.ClientSession() as session:
+        client = stripe.StripeClient(
+            key,
+            stripe_version=API_VERSION,
+            base_addresses={"api": url},
+            http_client=stripe.AIOHTTPClient(session=session, timeout=aiohttp.ClientTimeout(total=10)),
+        )
+        yield StripeSide(url, client, session)
