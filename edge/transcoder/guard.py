@@ -1,10 +1,12 @@
 """What the native JSON codec lets through and ProtoJSON does not.
 
 `protobuf-py` reads quoted numbers with Python's `int` (`1_000`, Arabic digits, `+1`), rounds 64-bit integers that are
-written with a fraction, takes map keys out of range, `1.s` as a duration and two members of one oneof. A guard
-looks only at the fields where that can happen; a message type without such fields has none.
+written with a fraction, takes map keys out of range, `1.s` as a duration, infinite numbers in a Struct and two members
+of one oneof, and merges a field that is given under both its names. A guard looks only at the fields where that can
+happen; a message type without such fields has none.
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -28,7 +30,7 @@ Check = Callable[[JsonValue, str], None]
 
 _EXACT = 2**53  # from here on a double no longer holds every integer
 _WIDE = frozenset({ScalarType.INT64, ScalarType.SINT64, ScalarType.SFIXED64, ScalarType.UINT64, ScalarType.FIXED64})
-_FREE_FORM = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue", "Timestamp", "FieldMask"))
+_FREE_FORM = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue"))
 
 
 class FieldValueError(ValueError):
@@ -57,17 +59,20 @@ class Guards:
             self._made[name] = _duration
         elif name == "google.protobuf.Any":
             self._made[name] = self._any
+        elif name in _FREE_FORM:
+            self._made[name] = _finite
         else:
             self._made[name] = self._message(message) if self._has_guarded(message, set()) else None
         return self._made[name]
 
     def _has_guarded(self, message: DescMessage, seen: set[str]) -> bool:
         """Whether a check is needed anywhere below; `seen` stops at recursive types."""
-        if message.type_name in seen or message.type_name in _FREE_FORM:
+        if message.type_name in seen or message.type_name in TEXT_TYPES:
             return False
         seen.add(message.type_name)
         return bool(message.oneofs) or any(
-            _is_map_of_integers(field)
+            field.name != field.json_name
+            or (isinstance(field.value, DescFieldValueMap) and field.value.key in INTEGERS)
             or (isinstance(kind := kind_of(field), DescEnum | ScalarType) and _kind_check(kind) is not None)
             or (isinstance(kind, DescMessage) and (_has_own_check(kind) or self._has_guarded(kind, seen)))
             for field in message.fields
@@ -76,20 +81,30 @@ class Guards:
     def _message(self, message: DescMessage) -> Check:
         """The check of an ordinary message. Its table fills after it is registered, for types that hold themselves."""
         fields: list[tuple[str, str, Check]] = []
-        oneofs = [(oneof.name, [(f.json_name, f.name) for f in oneof.fields]) for oneof in message.oneofs]
+        spellings = {field.name: field.json_name for field in message.fields if field.name != field.json_name}
+        oneofs = [
+            (oneof.name, {name for f in oneof.fields for name in (f.name, f.json_name)}) for oneof in message.oneofs
+        ]
+        second_names = frozenset(spellings)
 
         def check(value: JsonValue, path: str) -> None:
             if not isinstance(value, dict):
                 return  # the codec refuses it
+            if not second_names.isdisjoint(value):
+                for name in second_names & value.keys():
+                    if spellings[name] in value:
+                        raise FieldValueError(_below(path, name), f"is given a second time, as {spellings[name]}")
             for json_name, name, field_check in fields:
-                for key in (json_name, name) if json_name != name else (name,):
-                    item = value.get(key)
-                    if item is not None:
-                        field_check(item, _below(path, key))
+                item = value.get(json_name)
+                if item is None and json_name != name:
+                    json_name, item = name, value.get(name)
+                if item is not None:
+                    field_check(item, _below(path, json_name))
             for oneof, members in oneofs:
-                given = [a for a, b in members if value.get(a) is not None or value.get(b) is not None]
-                if len(given) > 1:
-                    raise FieldValueError(_below(path, given[-1]), f"only one field of {oneof} can be set")
+                if not members.isdisjoint(value):
+                    given = [name for name in value if name in members and value[name] is not None]
+                    if len(given) > 1:
+                        raise FieldValueError(_below(path, given[-1]), f"only one field of {oneof} can be set")
 
         self._made[message.type_name] = check
         for field in message.fields:
@@ -122,11 +137,8 @@ def _below(path: str, name: str) -> str:
 
 
 def _has_own_check(message: DescMessage) -> bool:
-    return message.type_name in WRAPPERS or message.type_name in ("google.protobuf.Duration", "google.protobuf.Any")
-
-
-def _is_map_of_integers(field: DescField) -> bool:
-    return isinstance(field.value, DescFieldValueMap) and field.value.key in INTEGERS
+    name = message.type_name
+    return name in WRAPPERS or name in _FREE_FORM or name in ("google.protobuf.Duration", "google.protobuf.Any")
 
 
 def _kind_check(kind: ScalarType | DescEnum) -> Check | None:
@@ -172,6 +184,18 @@ def _enum(value: JsonValue, path: str) -> None:
 def _duration(value: JsonValue, path: str) -> None:
     if isinstance(value, str) and value.endswith(".s"):
         raise FieldValueError(path, TEXT_TYPES["google.protobuf.Duration"])
+
+
+def _finite(value: JsonValue, path: str) -> None:
+    """A number in a Struct or Value: one beyond a double's range has become infinite in reading."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise FieldValueError(path, "must be a number that a double can hold")
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _finite(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _finite(item, _below(path, name))
 
 
 def _each(check: Check) -> Check:

@@ -45,13 +45,13 @@ class JsonCodec:
     def reader(self, message: DescMessage, *, field: DescField | None = None) -> Callable[[bytes], bytes]:
         """The function from JSON text to the wire bytes of `message`, or of `message` with only `field` set."""
         kind, guard = message.type, self._guards.of(message)
-        name = field.json_name if field else None
+        name, nullable = (field.json_name, not _is_plain_message(kind_of(field))) if field else (None, False)
         ignore, registry = self._ignore_unknown, self._registry
 
         def read(text: bytes) -> bytes:
             value = parse(text)
             if name is not None:
-                value = {name: value}
+                value = {name: value} if value is not None or nullable else value
             try:
                 if guard is not None:
                     guard(value, "")
@@ -191,6 +191,9 @@ _MESSAGE_RULES = {
 def _unset(message: DescMessage, field: DescField) -> JsonValue:
     """The bare value of a field that is not set: its default; of an ordinary message `{}`, of the rest null."""
     defaults = cast(dict[str, JsonValue], message_to_json_value(message.type(), always_emit_implicit=True))
-    kind = kind_of(field)
-    plain = isinstance(kind, DescMessage) and not kind.type_name.startswith("google.protobuf.")
-    return defaults.get(field.json_name, {} if plain else None)
+    return defaults.get(field.json_name, {} if _is_plain_message(kind_of(field)) else None)
+
+
+def _is_plain_message(kind: Kind) -> bool:
+    """Whether the JSON of the kind is an object with its fields: not so for the well-known types."""
+    return isinstance(kind, DescMessage) and not kind.type_name.startswith("google.protobuf.")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from google.protobuf.message import DecodeError
@@ -70,6 +70,9 @@ class Problem:
         return {name: value for name, value in members.items() if value}
 
 
+PROBLEM: Final = web.ResponseKey("problem", Problem)
+
+
 class Refused(Exception):  # noqa: N818 - it reads as what happened to the request
     """The request was refused before it reached an RPC, or by one; says how in a problem."""
 
@@ -79,13 +82,13 @@ class Refused(Exception):  # noqa: N818 - it reads as what happened to the reque
 
 
 def problem_response(problem: Problem, *, instance: str = "", request_id: str = "") -> web.Response:
-    """The problem as a response; `response["problem"]` keeps it for the log. A 401 carries a challenge (RFC 9110)."""
+    """The problem as a response; `response[PROBLEM]` keeps it for the log. A 401 carries a challenge (RFC 9110)."""
     headers = problem.headers.copy()
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     body = document_bytes(problem, instance=instance, request_id=request_id)
     response = web.Response(status=problem.status, body=body, headers=headers, content_type=CONTENT_TYPE)
-    response["problem"] = problem
+    response[PROBLEM] = problem
     return response
 
 
@@ -152,5 +155,5 @@ def _title(status: int) -> str:
 
 
 def _error(error: FieldError) -> dict[str, str]:
-    members = {"field": error.field, "detail": error.detail, "code": error.code}
-    return {name: value for name, value in members.items() if value}
+    members = {"field": error.field, "detail": error.detail}
+    return {**members, "code": error.code} if error.code else members

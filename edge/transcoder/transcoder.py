@@ -12,7 +12,7 @@ from edge.transcoder.escapes import Unescape
 from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import CODEC_ERRORS, JsonCodec
 from edge.transcoder.metadata import RESPONSE_HEADERS, headers_of, status_of
-from edge.transcoder.problems import Problem, Refused, document_bytes, problem_of, problem_response
+from edge.transcoder.problems import PROBLEM, Problem, Refused, document_bytes, problem_of, problem_response
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
 from edge.transcoder.streaming import StreamWriter
@@ -132,7 +132,7 @@ class Transcoder:
             return writer.response
         if not writer.started:
             raise refused
-        writer.response["problem"] = refused.problem
+        writer.response[PROBLEM] = refused.problem
         await writer.fail(document_bytes(refused.problem, instance=_path(request), request_id=call.request_id))
         return writer.response
 

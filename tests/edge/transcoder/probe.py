@@ -1,0 +1,231 @@
+"""A small third-party service to transcode: its descriptors, its server, and the transcoder in front of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import google
+import grpc
+import grpc.aio
+import grpc_tools
+from aiohttp import ClientSession, web
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.rpc import status_pb2  # type: ignore[import-untyped]
+from grpc_tools import protoc
+from yarl import URL
+
+from edge.transcoder import Call, GrpcUpstream, Options, Refused, Transcoder
+
+PROTOS = Path(__file__).parent / "protos"
+PROBE = "probe.v1.ProbeService"
+STREAM = "probe.v1.StreamService"
+
+
+def compiled(root: Path, file: str, scratch: Path) -> bytes:
+    """The descriptor set of a .proto file, with its imports."""
+    target = scratch / "set.binpb"
+    packages = Path(grpc_tools.__file__).parent.parent
+    includes = [root, packages / "grpc_tools" / "_proto", Path(google.__path__[0]).parent]
+    arguments = [*(f"-I{path}" for path in includes), "--include_imports", f"--descriptor_set_out={target}", file]
+    assert protoc.main(["protoc", *arguments]) == 0
+    return target.read_bytes()
+
+
+class Messages:
+    """The message classes of a descriptor set, by full name, made by google's runtime."""
+
+    def __init__(self, descriptors: bytes) -> None:
+        pool = descriptor_pool.DescriptorPool()
+        for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors).file:
+            pool.Add(file)
+        self._pool = pool
+
+    def __getitem__(self, name: str) -> Any:
+        return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(name))
+
+
+@dataclass
+class Seen:
+    """What the server saw, for a test to look at."""
+
+    requests: list[bytes] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ProbeServicer:
+    """Answers as the RPCs' comments say; what has none echoes its request."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self.seen = Seen()
+
+    async def echo(self, request: bytes, context: Any) -> bytes:
+        self.seen.requests.append(request)
+        return request
+
+    async def upload(self, request: bytes, context: Any) -> bytes:
+        parcel = self._messages["probe.v1.Parcel"].FromString(request)
+        result: bytes = parcel.content.SerializeToString()
+        return result
+
+    async def fail(self, request: bytes, context: Any) -> bytes:
+        await self._fail(self._messages["probe.v1.Failure"].FromString(request), context)
+        return b""
+
+    async def decorate(self, request: bytes, context: Any) -> bytes:
+        decoration = self._messages["probe.v1.Decoration"].FromString(request)
+        await context.send_initial_metadata(tuple(sorted(decoration.initial.items())))
+        context.set_trailing_metadata(tuple(sorted(decoration.trailing.items())))
+        return b""
+
+    async def inspect(self, request: bytes, context: Any) -> bytes:
+        inspection = self._messages["probe.v1.Inspection"]()
+        for key, value in context.invocation_metadata():
+            inspection.metadata[key] = value.hex() if isinstance(value, bytes) else value
+        remaining = context.time_remaining()
+        if remaining is not None and remaining < 1e6:
+            inspection.time_remaining = remaining
+        result: bytes = inspection.SerializeToString()
+        return result
+
+    async def hang(self, request: bytes, context: Any) -> bytes:
+        await self._hang()
+        return b""
+
+    async def count(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        wanted = self._messages["probe.v1.CountRequest"].FromString(request)
+        await context.send_initial_metadata((("etag", '"numbers"'),))
+        for value in range(1, wanted.count + 1):
+            yield self._messages["probe.v1.Number"](value=value).SerializeToString()
+        if wanted.HasField("failure"):
+            await self._fail(wanted.failure, context)
+        if wanted.hang:
+            await self._hang()
+
+    async def total(self, request: bytes, context: Any) -> bytes:
+        wanted = self._messages["probe.v1.CountRequest"].FromString(request)
+        result: bytes = self._messages["probe.v1.Number"](value=wanted.count).SerializeToString()
+        return result
+
+    async def _hang(self) -> None:
+        self.seen.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.seen.ended.set()
+
+    async def _fail(self, failure: Any, context: Any) -> None:
+        if failure.details:
+            rich = status_pb2.Status(code=failure.code, message=failure.message)
+            for detail in failure.details:
+                rich.details.add(type_url=detail.type_url, value=detail.value)
+            context.set_trailing_metadata((("grpc-status-details-bin", rich.SerializeToString()),))
+        code = next(code for code in grpc.StatusCode if code.value[0] == failure.code)
+        await context.abort(code, failure.message)
+
+
+Handlers = dict[str, Any]
+
+
+def _handlers(servicer: ProbeServicer) -> tuple[grpc.GenericRpcHandler, ...]:
+    special: Handlers = {
+        name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name.lower()))
+        for name in ("Upload", "Fail", "Decorate", "Inspect", "Hang")
+    }
+    echoes = [
+        *("GetMessage", "Query", "Star", "NoBody", "TextBody", "ListBody", "MapBody", "TimestampBody", "ChildBody"),
+        *("ValueBody", "BytesBody", "EchoText", "EchoInt64", "EchoList", "EchoTimestamp", "EchoColor", "EchoChild"),
+        *("EchoMap", "Nothing", "Mirror"),
+    ]
+    unary: Handlers = {name: grpc.unary_unary_rpc_method_handler(servicer.echo) for name in echoes}
+    streams: Handlers = {
+        "Count": grpc.unary_stream_rpc_method_handler(servicer.count),
+        "StreamTotal": grpc.unary_stream_rpc_method_handler(servicer.count),
+        "Total": grpc.unary_unary_rpc_method_handler(servicer.total),
+    }
+    return (
+        grpc.method_handlers_generic_handler(PROBE, {**unary, **special}),
+        grpc.method_handlers_generic_handler(STREAM, streams),
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Edge:
+    """A client of the transcoder under test, which sends URLs byte for byte."""
+
+    def __init__(self, session: ClientSession, url: str, seen: Seen, server: grpc.aio.Server) -> None:
+        self._session = session
+        self._url = url
+        self._server = server
+        self.seen = seen
+
+    async def stop_service(self) -> None:
+        """End the service behind, and every call that it works on."""
+        await self._server.stop(None)
+
+    def open(self, method: str, path: str, body: IO[bytes] | bytes | str | None = None, **headers: str) -> Any:
+        data = body.encode() if isinstance(body, str) else body
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._session.request(method, URL(self._url + path, encoded=True), data=data, headers=named)
+
+    async def __call__(
+        self, method: str, path: str, body: IO[bytes] | bytes | str | None = None, **headers: str
+    ) -> Answer:
+        async with self.open(method, path, body, **headers) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+
+def binding_status(transcoder: Transcoder, method: str, target: str, body: bytes = b"") -> int:
+    """The status of a request as far as it is bound: 200 if the service would be called."""
+    try:
+        match = transcoder.match(method, target)
+        match.route.bind(match.segments, match.query, body, "")
+    except Refused as refused:
+        return refused.problem.status
+    return 200
+
+
+@asynccontextmanager
+async def serving(descriptors: bytes, options: Options | None = None, call: Call | None = None) -> AsyncIterator[Edge]:
+    """The probe service behind a transcoder, on two ports of the kernel's choice."""
+    servicer = ProbeServicer(Messages(descriptors))
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(_handlers(servicer))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            transcoder = Transcoder(descriptors, GrpcUpstream({PROBE: channel, STREAM: channel}), options)
+            async with _http(transcoder, call or Call(request_id="r-1")) as url, ClientSession() as session:
+                yield Edge(session, url, servicer.seen, server)
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def _http(transcoder: Transcoder, call: Call) -> AsyncIterator[str]:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return await transcoder.handle(request, call)
+
+    runner = web.ServerRunner(web.Server(handle, handler_cancellation=True))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

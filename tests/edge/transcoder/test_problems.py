@@ -1,0 +1,179 @@
+"""Errors as problem documents (RFC 9457): rules 15 and 50 to 53 of research/transcoding.md."""
+
+import json
+from io import BytesIO
+from typing import Any
+
+import pytest
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from edge.transcoder import Call, problem_of
+from edge.transcoder.problems import json_path
+from tests.edge.transcoder.probe import Edge, serving
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        (1, 499, "cancelled"),
+        (2, 500, "unknown"),
+        (3, 400, "invalid_argument"),
+        (4, 504, "deadline_exceeded"),
+        (5, 404, "not_found"),
+        (6, 409, "already_exists"),
+        (7, 403, "permission_denied"),
+        (8, 429, "resource_exhausted"),
+        (9, 400, "failed_precondition"),
+        (10, 409, "aborted"),
+        (11, 400, "out_of_range"),
+        (12, 501, "unimplemented"),
+        (13, 500, "internal"),
+        (14, 503, "unavailable"),
+        (15, 500, "data_loss"),
+        (16, 401, "unauthenticated"),
+    ],
+)
+async def test_every_code_has_its_http_status(edge: Edge, code: int, status: int, name: str) -> None:
+    answer = await edge("POST", "/fail", json.dumps({"code": code, "message": "because"}))
+
+    problem = json.loads(answer.body)
+    assert answer.status == problem["status"] == status
+    assert problem["code"] == name
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_problem_says_what_where_and_which_request(edge: Edge) -> None:
+    answer = await edge("GET", "/nope?x=1")
+
+    assert json.loads(answer.body) == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is no such path.",
+        "instance": "/nope",
+        "code": "not_found",
+        "requestId": "r-1",
+    }
+
+
+def test_an_unknown_code_is_an_internal_error() -> None:
+    problem = problem_of(42, "?")
+
+    assert (problem.status, problem.code) == (500, "unknown")
+
+
+async def test_a_wrong_method_says_which_are_right(edge: Edge) -> None:
+    answer = await edge("DELETE", "/v1/messages/x")
+
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert json.loads(answer.body)["code"] == "method_not_allowed"
+
+
+async def test_what_cannot_be_accepted_is_said(edge: Edge) -> None:
+    answer = await edge("GET", "/v1/messages/x", Accept="text/html")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (406, "not_acceptable")
+
+
+async def test_a_401_carries_a_challenge_and_no_message_in_a_header(edge: Edge) -> None:
+    answer = await edge("POST", "/fail", '{"code": 16, "message": "who\\r\\nX-Evil: 1"}')
+
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "X-Evil" not in answer.headers
+
+
+async def test_a_body_over_the_limit_is_too_large(edge: Edge) -> None:
+    answer = await edge("POST", "/b/star", BytesIO(b'{"stringValue":"' + b"x" * 2**20))
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (413, "body_too_large")
+
+
+def details(*packed: Any) -> bytes:
+    status = status_pb2.Status(code=3, message="no")
+    for message in packed:
+        if isinstance(message, Packed):
+            status.details.append(message)
+        else:
+            status.details.add().Pack(message)
+    result: bytes = status.SerializeToString()
+    return result
+
+
+def test_details_become_members_of_the_problem() -> None:
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field="line_items[0].unit_price", description="must be positive", reason="TOO_SMALL"
+    )
+
+    problem = problem_of(
+        3,
+        "no",
+        details(
+            error_details_pb2.ErrorInfo(reason="EMAIL_TAKEN", domain="x"),
+            error_details_pb2.BadRequest(field_violations=[violation]),
+            error_details_pb2.RetryInfo(retry_delay=Duration(seconds=2, nanos=1)),
+            error_details_pb2.Help(),
+        ),
+    )
+
+    assert (problem.status, problem.code, problem.detail) == (400, "email_taken", "no")
+    assert problem.headers["Retry-After"] == "3"
+    assert problem.document()["errors"] == [
+        {"field": "lineItems[0].unitPrice", "detail": "must be positive", "code": "too_small"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"\xff\xff",
+        details(Packed(type_url="type.googleapis.com/google.rpc.BadRequest", value=b"\xff")),
+        details(Packed(type_url="type.googleapis.com/nope.Nope", value=b"\xff")),
+        details(Packed(type_url="", value=b"\xff")),
+    ],
+)
+def test_details_that_cannot_be_read_are_left_out(broken: bytes) -> None:
+    problem = problem_of(5, "gone", broken)
+
+    assert (problem.status, problem.code, problem.detail) == (404, "not_found", "gone")
+
+
+async def test_details_travel_from_the_service_to_the_client(edge: Edge) -> None:
+    detail = {"@type": "type.googleapis.com/probe.v1.Child", "text": "unknown to the edge's errors"}
+
+    answer = await edge("POST", "/fail", json.dumps({"code": 8, "message": "slow down", "details": [detail]}))
+
+    assert (answer.status, json.loads(answer.body)["detail"]) == (429, "slow down")
+
+
+@pytest.mark.parametrize(
+    ("path", "spelled"),
+    [
+        ("email", "email"),
+        ("display_name", "displayName"),
+        ("a_b.c_d[3].e_f", "aB.cD[3].eF"),
+        ('labels_map["my_key"].some_field', 'labelsMap["my_key"].someField'),
+        ("line_2", "line2"),
+        ("", ""),
+    ],
+)
+def test_a_field_path_is_spelled_as_in_json(path: str, spelled: str) -> None:
+    assert json_path(path) == spelled
+
+
+async def test_a_service_that_is_away_is_not_available_and_shows_no_address(descriptors: bytes) -> None:
+    async with serving(descriptors, call=Call(timeout=5)) as edge:
+        await edge.stop_service()
+
+        answer = await edge("GET", "/inspect")
+
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["code"], problem["detail"]) == (503, "unavailable", "The service is not available.")
+
+
+async def test_a_call_that_takes_too_long_is_ended(descriptors: bytes) -> None:
+    async with serving(descriptors, call=Call(timeout=0.05)) as edge:
+        answer = await edge("GET", "/hang")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (504, "deadline_exceeded")

@@ -1,0 +1,101 @@
+"""A rule that cannot be served stops the start, and the error says which RPC and why: rules 16 and 18."""
+
+from collections.abc import Callable
+
+import pytest
+
+from edge.transcoder import GrpcUpstream, RuleError, Transcoder
+
+MESSAGES = """
+message Sub { string text = 1; Sub sub = 2; }
+message M {
+  string name = 1; Sub sub = 2; repeated string list = 3; map<string, string> map = 4; repeated Sub subs = 5;
+}
+"""
+Compile = Callable[[str], bytes]
+
+
+def service(*rules: str, streams: str = "") -> str:
+    """A service with one RPC for each rule; `streams` has an `s` in the place of each RPC that streams replies."""
+    rpcs = [
+        f"rpc R{index}(M) returns ({'stream ' if streams[index : index + 1] == 's' else ''}M) "
+        f"{{ option (google.api.http) = {{ {rule} }}; }}"
+        for index, rule in enumerate(rules)
+    ]
+    return f"{MESSAGES}\nservice S {{ {' '.join(rpcs)} }}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ('get: "/a/"', "segment"),
+        ('get: "/{nope}"', "nope names no field"),
+        ('get: "/{sub}"', "sub is a message"),
+        ('get: "/{sub.nope}"', "sub.nope names no field"),
+        ('get: "/{name.text}"', "name.text names no field"),
+        ('get: "/{list}"', "repeated or map"),
+        ('get: "/{map}"', "repeated or map"),
+        ('get: "/{subs.text}"', "repeated or map"),
+        ('post: "/a" body: "nope"', "'nope', which is no field"),
+        ('post: "/a" body: "sub.text"', "'sub.text', which is no field"),
+        ('post: "/{name}" body: "name"', "both in the path and the body"),
+        ('get: "/a" response_body: "nope"', "'nope', which is no field"),
+        ('get: "/a" additional_bindings { get: "/b" additional_bindings { get: "/c" } }', "additional_bindings hold"),
+        ('body: "*"', "no pattern"),
+        ('custom { kind: "" path: "/a" }', "no kind"),
+        ('get: "/a" additional_bindings { get: "/a" }', "taken by t.S.R0"),
+    ],
+)
+def test_a_wrong_rule_names_the_rpc_and_the_reason(compile_proto: Compile, rule: str, reason: str) -> None:
+    with pytest.raises(RuleError, match=r"^t\.S\.R0: ") as raised:
+        Transcoder(compile_proto(service(rule)), GrpcUpstream({}))
+
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "streams"),
+    [
+        ('get: "/a/{name}"', 'get: "/a/{sub.text}"', ""),
+        ('get: "/a/{name=**}"', 'get: "/a/**"', ""),
+        ('get: "/{name=a/*}"', 'get: "/a/*"', ""),
+        ('post: "/a:do"', 'post: "/a:do" body: "*"', ""),
+        ('get: "/a"', 'custom { kind: "GET" path: "/a" }', ""),
+        ('get: "/a"', 'get: "/%61"', ""),
+        ('get: "/a"', 'get: "/a"', "ss"),
+    ],
+)
+def test_two_rpcs_with_one_route_are_refused(compile_proto: Compile, one: str, other: str, streams: str) -> None:
+    with pytest.raises(RuleError, match=r"^t\.S\.R1: .* is taken by t\.S\.R0"):
+        Transcoder(compile_proto(service(one, other, streams=streams)), GrpcUpstream({}))
+
+
+def test_a_unary_and_a_streaming_rpc_may_share_a_route_but_not_a_third(compile_proto: Compile) -> None:
+    rule = 'get: "/a"'
+
+    assert len(Transcoder(compile_proto(service(rule, rule, streams="-s")), GrpcUpstream({})).routes) == 2
+    with pytest.raises(RuleError, match="R2"):
+        Transcoder(compile_proto(service(rule, rule, rule, streams="-ss")), GrpcUpstream({}))
+
+
+def test_routes_say_what_they_serve(compile_proto: Compile) -> None:
+    rules = ('get: "/a/{name=x/*}:do" response_body: "sub"', 'custom { kind: "LOCK" path: "/b" } body: "*"')
+
+    one, two = Transcoder(compile_proto(service(*rules, streams="-s")), GrpcUpstream({})).routes
+
+    assert (one.http_method, one.template.text, one.rpc) == ("GET", "/a/{name=x/*}:do", "t.S.R0")
+    assert (one.path, one.streaming, one.body, one.response_body) == ("/t.S/R0", False, "", "sub")
+    assert (two.http_method, two.streaming, two.body, two.method.name) == ("LOCK", True, "*", "R1")
+
+
+def test_an_rpc_without_a_rule_has_no_route(compile_proto: Compile) -> None:
+    descriptors = compile_proto(f"{MESSAGES} service S {{ rpc R(M) returns (M); }}")
+
+    assert not Transcoder(descriptors, GrpcUpstream({})).routes
+
+
+def test_a_stream_of_raw_bodies_is_refused_as_long_as_it_is_not_served(compile_proto: Compile) -> None:
+    rpc = 'rpc R(M) returns (stream google.api.HttpBody) { option (google.api.http) = { get: "/a" }; }'
+
+    with pytest.raises(RuleError, match="HttpBody"):
+        Transcoder(compile_proto(f"{MESSAGES} service S {{ {rpc} }}"), GrpcUpstream({}))
