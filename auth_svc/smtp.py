@@ -24,7 +24,7 @@ class MailDelayed(Exception):
     """The server is away or asks to come back later."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SmtpServer:
     """`smtp://[user:password@]host[:port][?starttls=required|offered|off]`; `smtps://` is TLS from the first byte.
 

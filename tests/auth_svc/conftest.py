@@ -14,9 +14,10 @@ from auth_svc import app
 from auth_svc.clock import Clock, now
 from auth_svc.passwords import Hasher
 from auth_svc.settings import AuthSettings
-from svckit import clients
+from svckit import clients, postgres
 from svckit.identity import ServiceCredential
 from svckit.local import Engines
+from svckit.postgres import Database
 from tests.auth_svc.inbox import LOOPBACK, Inbox, listening
 from tests.auth_svc.person import Person
 
@@ -105,6 +106,13 @@ def start(settings: AuthSettings, inbox: tuple[Inbox, int]) -> Start:
 async def auth(start: Start) -> AsyncIterator[Auth]:
     async with start() as started:
         yield started
+
+
+@pytest.fixture
+async def database(auth: Auth) -> AsyncIterator[Database]:
+    """The service's own tables, for what no RPC shows."""
+    async with postgres.connected(str(auth.settings.database_url), pool_size=1) as connected:
+        yield connected
 
 
 @pytest.fixture

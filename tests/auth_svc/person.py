@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,11 @@ class Person:
         await self.sign_up()
         return await self.verify(await self.mailed_token())
 
-    def sign_in(self, *, password: str | None = None) -> "grpc.aio.UnaryUnaryCall[pb.SignInRequest, pb.SignInResponse]":
-        return self.stub.SignIn(pb.SignInRequest(email=self.address, password=password or self.password))
+    def sign_in(
+        self, *, password: str | None = None, metadata: Sequence[tuple[str, str]] = ()
+    ) -> "grpc.aio.UnaryUnaryCall[pb.SignInRequest, pb.SignInResponse]":
+        request = pb.SignInRequest(email=self.address, password=password or self.password)
+        return self.stub.SignIn(request, metadata=tuple(metadata))
 
     async def session_token(self) -> str:
         """Sign in as a browser: the value of the cookie."""
