@@ -1,8 +1,8 @@
 """The connection to NATS, kept for ever, and the two streams: the events, and the dead letters of their consumers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import nats.errors
@@ -10,7 +10,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, PubAck, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
 from svckit.errors import Unavailable
@@ -25,18 +25,20 @@ _log = structlog.get_logger(__name__)
 _GIB = 1 << 30
 _CONNECT_SECONDS = 5
 _RETRY_SECONDS = 0.5
+_LOOK_SECONDS = 1
 _ACK_SECONDS = 5
 _PING_SECONDS = 2
 _REASON_CHARACTERS = 500
 
 
 class _Connection:
-    """One connection from its beginning to its end; `lost` is done when it has ended."""
+    """One connection from its beginning to its end."""
 
     def __init__(self) -> None:
         self.client = Client()
         self.jetstream = self.client.jetstream()
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._publishing: set[asyncio.Task[list[Exception | None]]] = set()
 
     async def open(self, url: str, name: str) -> None:
         """Connect once. The client's own reconnecting is off: some errors end it, and it sleeps 2 s between tries."""
@@ -52,23 +54,31 @@ class _Connection:
                 error_cb=_ignore,
             )
 
-    @contextmanager
-    def cancelled_when_lost(self, answers: asyncio.Future[list[PubAck | BaseException]]) -> Iterator[None]:
-        """For the block, and not a moment longer, wait for answers that come over this connection."""
-
-        def cancel(_: asyncio.Future[None]) -> None:
-            answers.cancel()
-
-        self.lost.add_done_callback(cancel)
+    async def publish_all(self, events: Sequence[Event]) -> list[Exception | None]:
+        """Publish in order; for each event what went wrong, or None when the stream has stored it."""
+        publishing = asyncio.create_task(_publish_each(self.jetstream, events))
+        self._publishing.add(publishing)
         try:
-            yield
+            await asyncio.wait([publishing])
         finally:
-            self.lost.remove_done_callback(cancel)
-            answers.cancel()
+            self._publishing.discard(publishing)
+            publishing.cancel()
+        return [nats.errors.ConnectionClosedError() for _ in events] if publishing.cancelled() else publishing.result()
+
+    async def ended(self) -> None:
+        """Wait until the connection has ended. Looks now and then: losing it while writing, the client tells nobody."""
+        while not self.client.is_closed:
+            await asyncio.wait([self._lost], timeout=_LOOK_SECONDS)
+
+    async def close(self) -> None:
+        """Give up what is being published, which the client would let wait for its time-out, and disconnect."""
+        for publishing in self._publishing:
+            publishing.cancel()
+        await self.client.close()
 
     async def _closed(self) -> None:
-        if not self.lost.done():
-            self.lost.set_result(None)
+        if not self._lost.done():
+            self._lost.set_result(None)
 
 
 class Bus:
@@ -104,12 +114,12 @@ class Bus:
             self._connection = connection
             self._up.set()
             _log.info("nats connected")
-            await connection.lost
+            await connection.ended()
             _log.warning("nats connection lost")
         finally:
             self._up.clear()
             self._connection = None
-            await connection.client.close()
+            await connection.close()
 
     async def jetstream(self) -> JetStreamContext:
         """JetStream itself; waits while NATS is away. What is made with it ends with the connection."""
@@ -132,16 +142,11 @@ class Bus:
         if failure is not None:
             raise Unavailable(f"the event was not published: {failure}", reason="EVENTS_UNAVAILABLE") from failure
 
-    async def publish_all(self, events: Sequence[Event]) -> list[BaseException | None]:
+    async def publish_all(self, events: Sequence[Event]) -> list[Exception | None]:
         """Publish in order; for each event what went wrong, or None when the stream has stored it."""
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             return [nats.errors.ConnectionClosedError() for _ in events]
-        acks = [await _publish(connection.jetstream, event) for event in events]
-        everything = asyncio.gather(*acks, return_exceptions=True)
-        with connection.cancelled_when_lost(everything):
-            await asyncio.wait([everything], timeout=_ACK_SECONDS)
-        return [_failure(ack) for ack in acks]
+        return await self._connection.publish_all(events)
 
     async def dead_letter(self, message: Msg, *, durable: str, reason: str) -> None:
         """Put a copy of the message, with the reason, where people look at what a consumer could not apply."""
@@ -198,18 +203,20 @@ async def _make_missing(jetstream: JetStreamContext, streams: Sequence[StreamCon
             await jetstream.add_stream(config)
 
 
-async def _publish(jetstream: JetStreamContext, event: Event) -> asyncio.Future[PubAck]:
-    """Send the event; what the client itself refuses, a lost connection or too big a message, is a failed ack."""
+async def _publish_each(jetstream: JetStreamContext, events: Sequence[Event]) -> list[Exception | None]:
+    return await asyncio.gather(*(_publish(jetstream, event) for event in events))
+
+
+async def _publish(jetstream: JetStreamContext, event: Event) -> Exception | None:
+    """Publish one event; what went wrong, if anything did.
+
+    Not by the client's `publish_async`, which is faster, but never hears of it when the stream refuses.
+    """
     try:
-        return await jetstream.publish_async(event.subject, event.data, stream=STREAM, headers=headers(event))
+        await jetstream.publish(event.subject, event.data, timeout=_ACK_SECONDS, stream=STREAM, headers=headers(event))
     except nats.errors.Error as error:
-        refused: asyncio.Future[PubAck] = asyncio.get_running_loop().create_future()
-        refused.set_exception(error)
-        return refused
-
-
-def _failure(ack: asyncio.Future[PubAck]) -> BaseException | None:
-    return TimeoutError("no acknowledgement from the stream") if ack.cancelled() else ack.exception()
+        return error
+    return None
 
 
 async def _ignore(error: Exception) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from chatmesh.events.v1.events_pb2 import MessageSent
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
 from sqlalchemy import Column, MetaData, Table, Text, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateSchema
@@ -30,11 +32,13 @@ class Shop:
     processed: Table
     applied: Table  # one row for each time that an event took effect
 
-    async def order(self, *, about: str = "ada") -> Event:
-        """Commit an event to the outbox."""
-        event = sent(about)
+    async def order(self, *, about: str = "ada", then: Exception | None = None) -> Event:
+        """Add an event to the outbox; commit, or raise."""
+        event = _sent(about)
         async with self.database.transaction() as session:
             await outbox.add(session, self.outbox, event)
+            if then:
+                raise then
         return event
 
     async def orders(self, count: int) -> list[str]:
@@ -61,9 +65,28 @@ class Shop:
             return sorted(await session.scalars(select(self.applied.c.event_id)))
 
 
-def sent(about: str = "ada") -> Event:
+def _sent(about: str) -> Event:
     message = MessageSent(user_id=about, plan="free", provider="local", model="tiny")
     return events.event(message, source="shop", about=about, time=datetime.now(UTC))
+
+
+Condition = Callable[[], Awaitable[bool]]
+
+
+@pytest.fixture
+def eventually() -> Callable[[Condition], Awaitable[None]]:
+    """Wait until a condition holds; pytest's time-out ends a wait that never will."""
+
+    async def wait(condition: Condition) -> None:
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def sent() -> Event:
+    return _sent("ada")
 
 
 @pytest.fixture
@@ -85,6 +108,23 @@ async def nats(engines: Engines, tmp_path: Path) -> AsyncIterator[Supervised]:
     async with local.Home.opened(tmp_path) as home, local.engines(home, durable=False, given=others) as started:
         assert started.nats is not None
         yield started.nats
+
+
+@pytest.fixture
+def published(bus: Bus) -> Callable[[], Awaitable[list[str]]]:
+    """Ids of all events in the stream, in its order; one that is stored twice is there twice."""
+
+    async def ids() -> list[str]:
+        jetstream = await bus.jetstream()
+        wanted = (await jetstream.stream_info(events.STREAM)).state.messages
+        unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
+        subscription = await jetstream.pull_subscribe("ev.>", stream=events.STREAM, config=unacknowledged)
+        messages: list[Msg] = []
+        while len(messages) < wanted:
+            messages += await subscription.fetch(wanted - len(messages))
+        return [events.received(message).id for message in messages]
+
+    return ids
 
 
 @pytest.fixture
