@@ -1,0 +1,52 @@
+"""What an answer used and what that costs, in whole numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chat_svc.catalogue import Model
+from chat_svc.providers import Prompt, Usage
+
+_CHARACTERS_PER_TOKEN = 4
+_MILLION = 1_000_000
+
+NOTHING = Usage(input_tokens=0, output_tokens=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What an answer used; `cost_micros` in millionths of a US dollar, `estimated` when the tokens are our guess."""
+
+    usage: Usage
+    cost_micros: int
+    estimated: bool
+
+
+def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model | None) -> Bill:
+    """What to charge: what the provider counted or else our estimate, and nothing when it never said a word."""
+    estimated = usage is None and bool(text)
+    if usage is None:
+        usage = _estimate(prompt, text) if text else NOTHING
+    return Bill(usage=usage, cost_micros=cost_micros(usage, model) if model else 0, estimated=estimated)
+
+
+def cost_micros(usage: Usage, model: Model) -> int:
+    """The cost by the price table, rounded half up to a millionth of a US dollar."""
+    cached_price = model.cached_input_micros_per_million
+    if cached_price is None:
+        cached_price = model.input_micros_per_million
+    cost = (
+        (usage.input_tokens - usage.cached_input_tokens) * model.input_micros_per_million
+        + usage.cached_input_tokens * cached_price
+        + usage.output_tokens * model.output_micros_per_million
+    )
+    return (cost + _MILLION // 2) // _MILLION
+
+
+def estimated_tokens(texts: Iterable[str]) -> int:
+    """About how many tokens the texts are: one for four characters."""
+    return sum(-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts)
+
+
+def _estimate(prompt: Prompt | None, text: str) -> Usage:
+    asked = (prompt.system, *(turn.text for turn in prompt.turns)) if prompt else ()
+    return Usage(input_tokens=estimated_tokens(asked), output_tokens=estimated_tokens([text]))

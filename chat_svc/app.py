@@ -1,0 +1,122 @@
+"""The chat service as a running thing: put together once for production and tests."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from chatmesh.auth.v1 import auth_pb2
+from chatmesh.chat.v1 import chat_pb2
+from chatmesh.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
+from redis.asyncio import Redis
+
+from chat_svc import catalogue, models
+from chat_svc.endings import Endings
+from chat_svc.generations import Generations
+from chat_svc.leases import Leases
+from chat_svc.providers import Provider
+from chat_svc.providers.openai_wire import OpenAIWire, Patience
+from chat_svc.servicer import Chat
+from chat_svc.settings import ChatSettings
+from chat_svc.signals import Signals
+from chat_svc.streams import Streams
+from svckit import clients, events, postgres, process, server
+from svckit.identity import KeySource, RemoteKeys, ServiceCredential, TokenVerifier, keys_of
+from svckit.outbox import Relay
+from svckit.revocations import Revocations
+from svckit.server import Service, Serving
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_NAME = "chat"
+_REDIS_SECONDS = 2.0
+_CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
+_AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
+# Of the time that a stop gives, generations get this part, so that their readers still see how they end.
+_WRITING_PART = 0.8
+
+
+@asynccontextmanager
+async def serving(
+    settings: ChatSettings,
+    *,
+    keys: KeySource | None = None,
+    patience: Patience | None = None,
+    grace: timedelta = timedelta(seconds=10),
+) -> AsyncIterator[Serving]:
+    """Serve until the block ends; ready when this gives. `keys` of access tokens come from auth if none are given.
+
+    At the end calls and generations may finish for `grace`; what is still being written then is saved as it is.
+    """
+    url = str(settings.database_url)
+    credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
+    await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(postgres.connected(url, name=_NAME))
+        bus = await stack.enter_async_context(events.connected(settings.nats_url, name=_NAME))
+        redis = await stack.enter_async_context(
+            Redis.from_url(
+                str(settings.redis_url), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+            )
+        )
+        auth = await stack.enter_async_context(
+            clients.channel(settings.auth_service_url, services=[_AUTH], credential=credential)
+        )
+        providers = await stack.enter_async_context(_providers(settings, patience=patience))
+        models_ = catalogue.load(providers=providers)
+        signals = Signals(redis)
+        streams = Streams(redis=redis, signals=signals)
+        endings = Endings(database=database, streams=streams, catalogue=models_)
+        generations = Generations(
+            database=database,
+            signals=signals,
+            streams=streams,
+            endings=endings,
+            catalogue=models_,
+            providers=providers,
+        )
+        leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
+        revocations = Revocations(redis)
+        relay = Relay(database=database, table=models.outbox, bus=bus)
+        await stack.enter_async_context(
+            process.background(
+                revocations.run, relay.run, signals.run, generations.hear_cancels, leases.hold, leases.watch
+            )
+        )
+        await stack.enter_async_context(generations.owned())
+        servicer = Chat(  # type: ignore[abstract] # RPCs of a later issue
+            database=database, catalogue=models_, generations=generations, streams=streams, endings=endings
+        )
+        running = await stack.enter_async_context(
+            server.running(
+                name=_NAME,
+                services=[Service(_CHAT, add_ChatServiceServicer_to_server, servicer)],
+                listen=settings.listen,
+                admin_listen=settings.admin_listen,
+                verifier=TokenVerifier(keys=keys or RemoteKeys(keys_of(auth)), revocations=revocations),
+                credential=credential,
+                checks={"postgres": database.ping},  # without Redis and NATS, what was written can still be read
+                grace=grace,
+            )
+        )
+        stack.callback(generations.interrupt_in, grace * _WRITING_PART)
+        yield running
+
+
+@asynccontextmanager
+async def _providers(settings: ChatSettings, *, patience: Patience | None) -> AsyncIterator[Mapping[str, Provider]]:
+    """Those who run models here, by the name that the catalogue gives them."""
+    providers = {}
+    if settings.local_model_url:
+        providers["local"] = OpenAIWire(base_url=str(settings.local_model_url), api_key="none", patience=patience)
+    if settings.openai_api_key:
+        providers["openai"] = OpenAIWire(
+            base_url=str(settings.openai_base_url),
+            api_key=settings.openai_api_key.get_secret_value(),
+            patience=patience,
+        )
+    try:
+        yield providers
+    finally:
+        for provider in providers.values():
+            await provider.close()

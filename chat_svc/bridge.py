@@ -1,0 +1,95 @@
+"""Rows as callers see them: from the tables' shape to the contract's."""
+
+from datetime import datetime
+
+from chatmesh.chat.v1 import chat_pb2 as pb
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chat_svc import catalogue
+from chat_svc.endings import bill_of, finish_reason, token_usage
+from chat_svc.models import Conversation, Generation, State
+from chat_svc.store import Told
+
+
+def conversation(row: Conversation) -> pb.Conversation:
+    return pb.Conversation(
+        id=row.id,
+        title=row.title,
+        system_prompt=row.system_prompt,
+        provider=row.provider,
+        model=row.model,
+        archived=row.archived,
+        create_time=_timestamp(row.create_time),
+        update_time=_timestamp(row.update_time),
+        active_message_id=row.active_message_id or "",
+    )
+
+
+def message(told: Told) -> pb.Message:
+    row, generation_ = told.message, told.generation
+    message_ = pb.Message(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        parent_id=row.parent_id or "",
+        author=pb.Author.Value(f"AUTHOR_{row.author.upper()}"),
+        text=row.text,
+        state=pb.STATE_DONE,
+        create_time=_timestamp(row.create_time),
+    )
+    if generation_ is not None:
+        message_.MergeFrom(_written_by(generation_))
+    return message_
+
+
+def generation(row: Generation, *, text: str) -> pb.Generation:
+    ended = row.state != State.RUNNING
+    return pb.Generation(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        message_id=row.message_id,
+        state=_state(row),
+        text=text,
+        finish_reason=finish_reason(row.finish_reason),
+        usage=token_usage(bill_of(row)) if ended else None,
+        create_time=_timestamp(row.create_time),
+        end_time=_timestamp(row.end_time) if row.end_time else None,
+    )
+
+
+def model(row: catalogue.Model, *, available: bool) -> pb.Model:
+    return pb.Model(
+        id=row.id,
+        provider=row.provider,
+        display_name=row.display_name,
+        aliases=row.aliases,
+        context_tokens=row.context_tokens,
+        max_output_tokens=row.max_output_tokens,
+        input_micros_per_million=row.input_micros_per_million,
+        output_micros_per_million=row.output_micros_per_million,
+        capabilities=row.capabilities,
+        plans=row.plans,
+        available=available,
+        deprecation_date=row.deprecation_date,
+    )
+
+
+def _written_by(row: Generation) -> pb.Message:
+    """What an answer has of the generation that writes it."""
+    return pb.Message(
+        state=_state(row),
+        provider=row.provider,
+        model=row.model,
+        generation_id=row.id,
+        finish_reason=finish_reason(row.finish_reason),
+        usage=token_usage(bill_of(row)) if row.state != State.RUNNING else None,
+    )
+
+
+def _state(row: Generation) -> pb.State.ValueType:
+    return pb.State.Value(f"STATE_{row.state.upper()}")
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp

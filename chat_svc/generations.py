@@ -1,0 +1,132 @@
+"""The generations that this replica writes: they belong to the service, not to the request that began them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chat_svc import sending
+from chat_svc.catalogue import Catalogue
+from chat_svc.endings import Endings
+from chat_svc.models import Generation
+from chat_svc.providers import Provider
+from chat_svc.run import Run, Stop
+from chat_svc.sending import Accepted, Draft
+from chat_svc.signals import LOOK, Signals
+from chat_svc.streams import Narrator, Streams
+from svckit import rpc
+from svckit.ids import new_id
+from svckit.postgres import Database
+
+_CANCEL = "chat:cancel"
+_FIRST_PAUSE = 0.05  # seconds between asking for a cancellation and looking whether it has happened; doubles
+_LONGEST_PAUSE = 1.0
+_SAVING = 5.0  # seconds for the last saves of a process that stops
+
+
+class Generations:
+    """Accepts messages, writes their answers in tasks of its own, and stops them on demand from any replica."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        signals: Signals,
+        streams: Streams,
+        endings: Endings,
+        catalogue: Catalogue,
+        providers: Mapping[str, Provider],
+    ) -> None:
+        self.replica = new_id()
+        self._database = database
+        self._signals = signals
+        self._streams = streams
+        self._endings = endings
+        self._catalogue = catalogue
+        self._providers = providers
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def owned(self) -> AsyncIterator[None]:
+        """Own the generations for the block; at its end those that still run are interrupted and saved."""
+        try:
+            yield
+        finally:
+            self._interrupt()
+            if self._tasks:
+                _, late = await asyncio.wait(self._tasks, timeout=_SAVING)
+                for task in late:
+                    task.cancel()
+
+    def interrupt_in(self, grace: timedelta) -> None:
+        """Let the generations run for that time, then end them with what they have; does not wait for it."""
+        asyncio.get_running_loop().call_later(grace.total_seconds(), self._interrupt)
+
+    def writes(self, generation_id: str) -> bool:
+        """Whether it is being written here."""
+        return generation_id in self._runs
+
+    async def send(self, draft: Draft) -> Generation:
+        """Accept a message and start to write its answer; a repeat gives the generation that is there.
+
+        Once accepted it is written, even if the caller is gone by then. Raises as `sending.accept` does.
+        """
+        return await asyncio.shield(self._spawn(self._send(draft)))
+
+    async def cancel(self, generation_id: str) -> None:
+        """Have the replica that writes it stop, and wait until it has ended; asked again, since signals may be lost."""
+        pause = _FIRST_PAUSE
+        while not await self._endings.is_over(generation_id):
+            await self.ask_to_cancel(generation_id)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def ask_to_cancel(self, generation_id: str) -> None:
+        """Tell all replicas that it is not wanted any more."""
+        await self._signals.say(_CANCEL, generation_id)
+
+    async def hear_cancels(self) -> None:
+        """Stop what is not wanted any more, for ever."""
+        async with self._signals.listening(_CANCEL) as heard:
+            while True:
+                signal = await heard.get()
+                if signal != LOOK and (run := self._runs.get(signal.decode())):
+                    run.stop(Stop.CANCELLED)
+
+    async def _send(self, draft: Draft) -> Generation:
+        async with self._database.transaction() as session:
+            if repeated := await sending.repeated(session, draft):
+                return repeated
+            now = datetime.now(UTC)
+            accepted = await sending.accept(session, draft, catalogue=self._catalogue, runner=self.replica, now=now)
+        self._start(accepted)
+        return accepted.generation
+
+    def _start(self, accepted: Accepted) -> None:
+        generation = accepted.generation
+        run = self._runs[generation.id] = Run(
+            accepted,
+            provider=self._providers[generation.provider],
+            database=self._database,
+            narrator=Narrator(streams=self._streams, generation_id=generation.id),
+            endings=self._endings,
+        )
+        self._spawn(run.run()).add_done_callback(lambda _: self._runs.pop(generation.id))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do work that no request can cancel, and that keeps the request's ids but not its deadline."""
+        task = asyncio.create_task(work, context=rpc.detached())
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain when the caller is gone
+
+    def _interrupt(self) -> None:
+        for run in self._runs.values():
+            run.stop(Stop.INTERRUPTED)

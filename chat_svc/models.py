@@ -1,0 +1,136 @@
+"""The chat service's tables: conversations, the tree of messages in each, and the generations that write answers."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, Text, Uuid, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from svckit.outbox import outbox_table
+
+SCHEMA = "chat"
+
+
+class Author(StrEnum):
+    """Who wrote a message."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class State(StrEnum):
+    """How far a generation has come; it leaves RUNNING exactly once."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped writing."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+class Base(DeclarativeBase):
+    """Tables of the schema `chat`. Ids are UUIDv7 as text; times are aware UTC."""
+
+    metadata = MetaData(schema=SCHEMA)
+    type_annotation_map: ClassVar[dict[type, object]] = {str: Text, datetime: DateTime(timezone=True)}
+
+
+class Conversation(Base):
+    """A conversation of one user. `owner_id` is auth's user id, opaque here."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        Index("conversations_last_used", "owner_id", text("update_time DESC"), text("id DESC")),
+        Index("conversations_idempotency", "owner_id", "idempotency_key", unique=True),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    owner_id: Mapped[str]
+    title: Mapped[str]
+    system_prompt: Mapped[str]
+    provider: Mapped[str]
+    model: Mapped[str]
+    archived: Mapped[bool]
+    create_time: Mapped[datetime]
+    update_time: Mapped[datetime]
+    # The leaf of the active branch. No foreign key: it would make a circle with messages.conversation_id.
+    active_message_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    idempotency_key: Mapped[str | None]
+
+
+class Message(Base):
+    """One message of the tree. It is written once; an answer's text arrives whole, when its generation ends."""
+
+    __tablename__ = "messages"
+    __table_args__ = (Index("messages_conversation", "conversation_id"), Index("messages_parent", "parent_id"))
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(Conversation.id, ondelete="CASCADE"), nullable=False
+    )
+    parent_id: Mapped[str | None] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("chat.messages.id", ondelete="CASCADE")
+    )
+    # How many messages come before it on its branch: pages are cut by it.
+    depth: Mapped[int]
+    author: Mapped[Author] = mapped_column(Text)
+    text: Mapped[str]
+    create_time: Mapped[datetime]
+
+
+class Generation(Base):
+    """The writing of one answer: who was asked, how it ended, what it used. `runner` is the replica that writes it."""
+
+    __tablename__ = "generations"
+    __table_args__ = (
+        Index("generations_idempotency", "owner_id", "idempotency_key", unique=True),
+        Index("generations_running", "owner_id", postgresql_where=text("state = 'running'")),
+        Index("generations_runner", "runner", postgresql_where=text("state = 'running'")),
+        Index("generations_message", "message_id", unique=True),
+        Index("generations_conversation", "conversation_id"),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    owner_id: Mapped[str]
+    conversation_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(Conversation.id, ondelete="CASCADE"), nullable=False
+    )
+    user_message_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"), nullable=False
+    )
+    message_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"), nullable=False
+    )
+    provider: Mapped[str]
+    model: Mapped[str]
+    runner: Mapped[str]
+    state: Mapped[State] = mapped_column(Text)
+    finish_reason: Mapped[FinishReason | None] = mapped_column(Text)
+    # A code of failures.py; None unless it failed.
+    error_code: Mapped[str | None]
+    # None until it ends. Cached and cache-written tokens are part of the input, reasoning of the output.
+    input_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    output_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cached_input_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cache_write_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    reasoning_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cost_micros: Mapped[int | None] = mapped_column(BigInteger)
+    estimated: Mapped[bool | None]
+    create_time: Mapped[datetime]
+    end_time: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
+
+
+outbox = outbox_table(Base.metadata)

@@ -1,0 +1,63 @@
+"""Page tokens: where the next page of a list begins, opaque to the caller."""
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+from svckit.errors import InvalidArgument
+
+DEFAULT_SIZE = 20
+
+
+def size_of(page_size: int) -> int:
+    """The number of items a page may have; 0 asks for the default."""
+    return page_size or DEFAULT_SIZE
+
+
+def last_used_token(update_time: datetime, conversation_id: str) -> str:
+    """Goes on after that conversation, in a list of conversations that is ordered by last use."""
+    return _encode(update_time.isoformat(), conversation_id)
+
+
+def last_used(token: str) -> tuple[datetime, str]:
+    """The reverse of `last_used_token`; raises InvalidArgument."""
+    time, conversation_id = _decode(token)
+    try:
+        return datetime.fromisoformat(str(time)).astimezone(UTC), str(UUID(str(conversation_id)))
+    except (ValueError, OverflowError):
+        raise _wrong() from None
+
+
+def branch_token(leaf_id: str, depth: int) -> str:
+    """Goes on after that depth of the branch that ends in `leaf_id`, whatever the active branch is by then."""
+    return _encode(leaf_id, depth)
+
+
+def branch(token: str) -> tuple[str, int]:
+    """The reverse of `branch_token`; raises InvalidArgument."""
+    leaf_id, depth = _decode(token)
+    if not isinstance(depth, int) or not 0 <= depth < 2**31:
+        raise _wrong()
+    try:
+        return str(UUID(str(leaf_id))), depth
+    except ValueError:
+        raise _wrong() from None
+
+
+def _encode(*parts: str | int) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decode(token: str) -> tuple[object, object]:
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        first, second = parts
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise _wrong() from None
+    return first, second
+
+
+def _wrong() -> InvalidArgument:
+    return InvalidArgument.of("page_token", "is not one that this list has given", reason="PAGE_TOKEN_INVALID")

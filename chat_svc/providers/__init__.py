@@ -1,0 +1,77 @@
+"""Those who run the models: what each of them gives and how it fails, in one vocabulary.
+
+One module a wire. The vendors' SDKs are what talks to them; retries of the SDKs are off.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from chat_svc.models import Author, FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the prompt."""
+
+    author: Author
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a model is asked: `system` may be empty, `turns` are oldest first."""
+
+    model: str
+    system: str
+    turns: Sequence[Turn]
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the provider counted. Cached and cache-written tokens are part of the input, reasoning of the output."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The model has stopped writing, and why."""
+
+    reason: FinishReason
+
+
+Part: TypeAlias = Text | Usage | Finish
+
+
+class ProviderError(Exception):
+    """The answer broke off; `code` is one of failures.py, the message is for the log."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+
+
+class Provider(Protocol):
+    """Somebody who runs models."""
+
+    def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+        """The parts of an answer, a Finish among them; raises ProviderError.
+
+        Cancelling the task that reads it closes the call to the provider.
+        """
+
+    async def close(self) -> None:
+        """Give the connections back."""

@@ -1,0 +1,219 @@
+"""The RPCs of ChatService, one method each. Those that are not here are not served yet."""
+# ruff: noqa: N802 - RPCs are named by the contract
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from functools import partial
+
+from chatmesh.chat.v1 import chat_pb2 as pb
+from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
+
+from chat_svc import bridge, conversations, paging, store
+from chat_svc.catalogue import Catalogue
+from chat_svc.endings import Endings, text_of
+from chat_svc.failures import error_of
+from chat_svc.generations import Generations
+from chat_svc.models import Generation, State
+from chat_svc.sending import Draft
+from chat_svc.streams import Streams
+from chat_svc.texts import clean
+from svckit import identity
+from svckit.errors import InvalidArgument, NotFound, Unavailable
+from svckit.postgres import Database
+from svckit.rpc.call import Context
+
+
+class Chat(ChatServiceServicer):
+    """Serves conversations and generations. All is looked for among the caller's own; the rest is not found."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalogue: Catalogue,
+        generations: Generations,
+        streams: Streams,
+        endings: Endings,
+    ) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._generations = generations
+        self._streams = streams
+        self._endings = endings
+
+    async def GetConversation(self, request: pb.GetConversationRequest, context: Context) -> pb.GetConversationResponse:
+        async with self._database.transaction() as session:
+            found = await conversations.find(session, request.conversation_id, owner_id=identity.user_id())
+        return pb.GetConversationResponse(conversation=bridge.conversation(found))
+
+    async def ListConversations(
+        self, request: pb.ListConversationsRequest, context: Context
+    ) -> pb.ListConversationsResponse:
+        size = paging.size_of(request.page_size)
+        async with self._database.transaction() as session:
+            found = await store.list_conversations(
+                session,
+                owner_id=identity.user_id(),
+                archived=request.archived if request.HasField("archived") else None,
+                after=paging.last_used(request.page_token) if request.page_token else None,
+                limit=size + 1,
+            )
+        page = found[:size]
+        more = len(found) > size
+        return pb.ListConversationsResponse(
+            conversations=map(bridge.conversation, page),
+            next_page_token=paging.last_used_token(page[-1].update_time, page[-1].id) if more else "",
+        )
+
+    async def CreateConversation(
+        self, request: pb.CreateConversationRequest, context: Context
+    ) -> pb.CreateConversationResponse:
+        owner_id, key = identity.user_id(), clean(request.idempotency_key)
+        model = self._catalogue.choose(provider=request.provider, model=request.model)
+        async with self._database.transaction() as session:
+            await store.lock_owner(session, owner_id)
+            made = await store.conversation_of_key(session, key, owner_id=owner_id) if key else None
+            made = made or await conversations.create(
+                session,
+                owner_id=owner_id,
+                model=model,
+                now=datetime.now(UTC),
+                title=clean(request.title),
+                system_prompt=clean(request.system_prompt),
+                idempotency_key=key,
+            )
+        await context.send_initial_metadata((("x-http-status", "201"), ("location", f"/api/conversations/{made.id}")))
+        return pb.CreateConversationResponse(conversation=bridge.conversation(made))
+
+    async def DeleteConversation(
+        self, request: pb.DeleteConversationRequest, context: Context
+    ) -> pb.DeleteConversationResponse:
+        async with self._database.transaction() as session:
+            running = await conversations.delete(
+                session, request.conversation_id, owner_id=identity.user_id(), now=datetime.now(UTC)
+            )
+        for generation_id in running:
+            with suppress(Unavailable):  # then it ends by itself, and nobody keeps what it writes
+                await self._generations.ask_to_cancel(generation_id)
+        return pb.DeleteConversationResponse()
+
+    async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
+        size = paging.size_of(request.page_size)
+        async with self._database.transaction() as session:
+            found = await conversations.find(session, request.conversation_id, owner_id=identity.user_id())
+            if found.active_message_id is None:
+                return pb.ListMessagesResponse()
+            leaf_id, after = found.active_message_id, -1
+            if request.page_token:
+                leaf_id, after = paging.branch(request.page_token)
+            if request.newest_first:
+                rows = await store.newest_of_branch(session, leaf_id, conversation_id=found.id, limit=size + 1)
+            else:
+                rows = await store.oldest_of_branch(
+                    session, leaf_id, conversation_id=found.id, after=after, limit=size + 1
+                )
+        token = ""
+        if len(rows) > size:
+            next_leaf_id = rows[size].message.id if request.newest_first else leaf_id
+            token = paging.branch_token(next_leaf_id, rows[size - 1].message.depth)
+        return pb.ListMessagesResponse(messages=map(bridge.message, rows[:size]), next_page_token=token)
+
+    async def SendMessage(self, request: pb.SendMessageRequest, context: Context) -> pb.SendMessageResponse:
+        begun = await self._generations.send(_draft(request))
+        if begun.state == State.RUNNING:
+            async with aclosing(await self._events(begun, after=-1)) as events:
+                async for _ in events:
+                    pass
+        async with self._database.transaction() as session:
+            answered = await store.find_answer(session, begun.id, owner_id=identity.user_id())
+        if answered is None:
+            raise NotFound("the conversation was deleted")
+        if answered.generation.state == State.FAILED:
+            raise error_of(answered.generation)
+        return pb.SendMessageResponse(
+            conversation_id=begun.conversation_id,
+            user_message_id=begun.user_message_id,
+            message=bridge.message(answered),
+        )
+
+    async def StreamMessage(
+        self, request: pb.StreamMessageRequest, context: Context
+    ) -> AsyncIterator[pb.StreamMessageResponse]:
+        begun = await self._generations.send(_draft(request))
+        async with aclosing(await self._events(begun, after=-1)) as events:
+            async for event in events:
+                yield pb.StreamMessageResponse(event=event)
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        default = self._catalogue.default
+        return pb.ListModelsResponse(
+            models=[bridge.model(row, available=self._catalogue.answers(row)) for row in self._catalogue.models],
+            default_model=default.id if default else "",
+        )
+
+    async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.GetGenerationResponse:
+        return pb.GetGenerationResponse(generation=await self._generation(request.generation_id))
+
+    async def ResumeGeneration(
+        self, request: pb.ResumeGenerationRequest, context: Context
+    ) -> AsyncIterator[pb.ResumeGenerationResponse]:
+        found = await self._find_generation(request.generation_id)
+        after = request.after if request.HasField("after") else -1
+        async with aclosing(await self._events(found, after=after)) as events:
+            async for event in events:
+                yield pb.ResumeGenerationResponse(event=event)
+
+    async def CancelGeneration(
+        self, request: pb.CancelGenerationRequest, context: Context
+    ) -> pb.CancelGenerationResponse:
+        found = await self._find_generation(request.generation_id)
+        if found.state == State.RUNNING:
+            await self._generations.cancel(found.id)
+        return pb.CancelGenerationResponse(generation=await self._generation(found.id))
+
+    async def _find_generation(self, generation_id: str) -> Generation:
+        async with self._database.transaction() as session:
+            found = await store.find_generation(session, generation_id, owner_id=identity.user_id())
+        if found is None:
+            raise NotFound("no such generation")
+        return found
+
+    async def _generation(self, generation_id: str) -> pb.Generation:
+        """The caller's generation with its text; while it runs, that is what its stream has."""
+        async with self._database.transaction() as session:
+            found = await store.find_answer(session, generation_id, owner_id=identity.user_id())
+        if found is None:
+            raise NotFound("no such generation")
+        text = found.message.text
+        if found.generation.state == State.RUNNING:
+            text = text_of(await self._streams.read(generation_id))
+        return bridge.generation(found.generation, text=text)
+
+    async def _events(self, generation: Generation, *, after: int) -> AsyncGenerator[pb.GenerationEvent, None]:
+        """The events after that sequence to the last, as they come or as they are kept. Raises OutOfRange."""
+        if generation.state == State.RUNNING:
+            is_over = partial(self._endings.is_over, generation.id)
+            return self._streams.follow(generation.id, after=after, is_over=is_over)
+        await self._endings.is_over(generation.id)
+        return _each(await self._streams.read(generation.id, after=after))
+
+
+async def _each(events: Iterable[pb.GenerationEvent]) -> AsyncGenerator[pb.GenerationEvent, None]:
+    for event in events:
+        yield event
+
+
+def _draft(request: pb.SendMessageRequest | pb.StreamMessageRequest) -> Draft:
+    text = clean(request.message)
+    if not text:
+        raise InvalidArgument.of("message", "must have a character that is not NUL")
+    return Draft(
+        owner_id=identity.user_id(),
+        text=text,
+        conversation_id=request.conversation_id,
+        provider=request.provider,
+        model=request.model,
+        parent_id=request.parent_id,
+        idempotency_key=clean(request.idempotency_key),
+    )

@@ -1,0 +1,191 @@
+"""All SQL of the chat service. Whoever reads for a caller names the owner: what is somebody else's is not found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import CTE, Select, delete, func, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from chat_svc.models import Conversation, Generation, Message, State
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message; if it is an answer, with the generation that has written it or still writes it."""
+
+    message: Message
+    generation: Generation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Told):
+    """An answer with its generation."""
+
+    generation: Generation
+
+
+async def lock_owner(session: AsyncSession, owner_id: str) -> None:
+    """Let the owner's sends take turns: nobody counts running generations while another one is being added."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"chat:owner:{owner_id}", 0))))
+
+
+async def find_conversation(
+    session: AsyncSession, conversation_id: str, *, owner_id: str, lock: bool = False
+) -> Conversation | None:
+    """The owner's conversation; `lock` holds it against other changes until the transaction ends."""
+    query = select(Conversation).where(Conversation.id == conversation_id, Conversation.owner_id == owner_id)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def conversation_of_key(session: AsyncSession, key: str, *, owner_id: str) -> Conversation | None:
+    """The conversation that the owner has made under that idempotency key."""
+    return await session.scalar(
+        select(Conversation).where(Conversation.owner_id == owner_id, Conversation.idempotency_key == key)
+    )
+
+
+async def list_conversations(
+    session: AsyncSession, *, owner_id: str, archived: bool | None, after: tuple[datetime, str] | None, limit: int
+) -> Sequence[Conversation]:
+    """The owner's conversations, last used first, those after that time and id."""
+    query = select(Conversation).where(Conversation.owner_id == owner_id)
+    if archived is not None:
+        query = query.where(Conversation.archived == archived)
+    if after is not None:
+        query = query.where(tuple_(Conversation.update_time, Conversation.id) < after)
+    query = query.order_by(Conversation.update_time.desc(), Conversation.id.desc()).limit(limit)
+    return (await session.scalars(query)).all()
+
+
+async def delete_conversation(session: AsyncSession, conversation_id: str) -> None:
+    """Delete it with its messages and generations."""
+    await session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+
+
+async def find_message(session: AsyncSession, message_id: str, *, conversation_id: str) -> Message | None:
+    return await session.scalar(
+        select(Message).where(Message.id == message_id, Message.conversation_id == conversation_id)
+    )
+
+
+async def oldest_of_branch(
+    session: AsyncSession, leaf_id: str, *, conversation_id: str, after: int, limit: int
+) -> Sequence[Told]:
+    """The branch that ends in `leaf_id`, first message first, from below depth `after` on."""
+    branch = _leaf(leaf_id, conversation_id)
+    branch = branch.union_all(_parents(branch).where(branch.c.depth > after + 1))
+    query = _answered(branch).where(branch.c.depth > after).order_by(branch.c.depth).limit(limit)
+    return [Told(message, generation) for message, generation in await session.execute(query)]
+
+
+async def newest_of_branch(session: AsyncSession, leaf_id: str, *, conversation_id: str, limit: int) -> Sequence[Told]:
+    """The branch that ends in `leaf_id`, last message first; reads no more of it than that."""
+    branch = _leaf(leaf_id, conversation_id)
+    branch = branch.union_all(_parents(branch).where(branch.c.step < limit))
+    query = _answered(branch).order_by(branch.c.depth.desc())
+    return [Told(message, generation) for message, generation in await session.execute(query)]
+
+
+async def history(session: AsyncSession, message_id: str, *, characters: int) -> Sequence[Message]:
+    """The message and those before it, newest first, until about that many characters."""
+    spent = func.length(Message.text).label("spent")
+    branch = select(Message.id, Message.parent_id, spent).where(Message.id == message_id).cte(recursive=True)
+    parent = aliased(Message)
+    before = select(parent.id, parent.parent_id, branch.c.spent + func.length(parent.text))
+    before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < characters)
+    branch = branch.union_all(before)
+    query = select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
+    return (await session.scalars(query)).all()
+
+
+async def find_generation(session: AsyncSession, generation_id: str, *, owner_id: str) -> Generation | None:
+    return await session.scalar(
+        select(Generation).where(Generation.id == generation_id, Generation.owner_id == owner_id)
+    )
+
+
+async def find_answer(session: AsyncSession, generation_id: str, *, owner_id: str) -> Answer | None:
+    """The owner's generation with the answer that it writes."""
+    query = select(Message, Generation).join(Generation, Generation.message_id == Message.id)
+    query = query.where(Generation.id == generation_id, Generation.owner_id == owner_id)
+    row = (await session.execute(query)).one_or_none()
+    return Answer(*row) if row else None
+
+
+async def generation_of_key(session: AsyncSession, key: str, *, owner_id: str) -> Generation | None:
+    """The generation that the owner has started under that idempotency key."""
+    return await session.scalar(
+        select(Generation).where(Generation.owner_id == owner_id, Generation.idempotency_key == key)
+    )
+
+
+async def message_of(session: AsyncSession, generation: Generation) -> Message | None:
+    """The answer that it writes."""
+    return await session.get(Message, generation.message_id)
+
+
+async def count_running(session: AsyncSession, owner_id: str) -> int:
+    query = select(func.count()).where(Generation.owner_id == owner_id, Generation.state == State.RUNNING)
+    return await session.scalar(query) or 0
+
+
+async def running_in(session: AsyncSession, conversation_id: str) -> Sequence[str]:
+    """The ids of the generations that run in a conversation."""
+    query = select(Generation.id).where(
+        Generation.conversation_id == conversation_id, Generation.state == State.RUNNING
+    )
+    return (await session.scalars(query)).all()
+
+
+async def runners(session: AsyncSession) -> Sequence[str]:
+    """The replicas that have generations running, or had when they were last heard of."""
+    return (await session.scalars(select(Generation.runner).where(Generation.state == State.RUNNING).distinct())).all()
+
+
+async def running_on(session: AsyncSession, runner: str, *, since_before: datetime) -> Sequence[Generation]:
+    """The generations of a replica that run since before that time."""
+    query = select(Generation).where(
+        Generation.runner == runner, Generation.state == State.RUNNING, Generation.create_time < since_before
+    )
+    return (await session.scalars(query)).all()
+
+
+async def end_generation(
+    session: AsyncSession, generation_id: str, *, values: Mapping[str, object]
+) -> Generation | None:
+    """Write how it ended, once: None when it has ended before or was deleted."""
+    return await session.scalar(
+        update(Generation)
+        .where(Generation.id == generation_id, Generation.state == State.RUNNING)
+        .values(values)
+        .returning(Generation)
+    )
+
+
+async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> None:
+    """Give an answer its text."""
+    await session.execute(update(Message).where(Message.id == message_id).values(text=text))
+
+
+async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
+    """Mark it as used now, and hold it against other changes until the transaction ends."""
+    await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(update_time=now))
+
+
+def _leaf(leaf_id: str, conversation_id: str) -> CTE:
+    """The last message of a branch, to be united with what comes before it."""
+    leaf = select(Message.id, Message.parent_id, Message.depth, literal(1).label("step"))
+    return leaf.where(Message.id == leaf_id, Message.conversation_id == conversation_id).cte(recursive=True)
+
+
+def _parents(branch: CTE) -> Select[str, str | None, int, int]:
+    parent = aliased(Message)
+    parents = select(parent.id, parent.parent_id, parent.depth, branch.c.step + 1)
+    return parents.join(branch, parent.id == branch.c.parent_id)
+
+
+def _answered(branch: CTE) -> Select[Message, Generation]:
+    messages = select(Message, Generation).join(branch, branch.c.id == Message.id)
+    return messages.join(Generation, Generation.message_id == Message.id, isouter=True)

@@ -1,0 +1,150 @@
+"""The live events of generations: a Redis stream each, which every replica can read from any point of it.
+
+Entry `n+1-0` is the event of sequence n, so Redis itself keeps the order, and of two replicas that both believe they
+write a generation only one can write each event. Readers hear of new events by pub/sub and fill gaps from the stream.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from chatmesh.chat.v1.chat_pb2 import GenerationEvent
+
+from chat_svc.signals import LOOK, Signals, redis_needed
+from svckit.errors import OutOfRange, Unavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_log = structlog.get_logger(__name__)
+
+# How long the events are kept after the last one.
+KEPT = timedelta(minutes=10)
+_LOOK_AGAIN = 2.0  # seconds of silence after which a reader looks by itself: signals may be lost
+_TERMINAL = frozenset({"message_end", "error"})
+
+# 1: the event is in the stream, now or since an earlier try; 0: another one has its place.
+_APPEND = """
+local there = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
+if there[1] then return there[1][2][2] == ARGV[2] and 1 or 0 end
+redis.call('XADD', KEYS[1], ARGV[1], 'event', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('PUBLISH', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class Superseded(Exception):  # noqa: N818 (it is an outcome, not a mistake)
+    """Another replica has taken this generation over."""
+
+
+def is_terminal(event: GenerationEvent) -> bool:
+    """Whether it is the last one of its generation."""
+    return event.WhichOneof("event") in _TERMINAL
+
+
+class Streams:
+    """All generations' streams. Everything here raises Unavailable while Redis is away."""
+
+    def __init__(self, *, redis: "Redis", signals: Signals) -> None:
+        self._redis = redis
+        self._signals = signals
+        self._append = redis.register_script(_APPEND)
+
+    async def append(self, generation_id: str, event: GenerationEvent) -> None:
+        """Write the event under its sequence; again is the same as once. Raises Superseded."""
+        args: list[str | bytes | int] = [
+            f"{event.sequence + 1}-0",
+            event.SerializeToString(),
+            int(KEPT.total_seconds()),
+        ]
+        with redis_needed():
+            written = await self._append(keys=[_key(generation_id)], args=args)
+        if not written:
+            raise Superseded(generation_id)
+
+    async def read(self, generation_id: str, *, after: int = -1) -> Sequence[GenerationEvent]:
+        """The events after that sequence, oldest first; none when they are no longer kept."""
+        with redis_needed():
+            return _events(await self._redis.xrange(_key(generation_id), min=f"({after + 1}-0"))
+
+    async def last(self, generation_id: str) -> GenerationEvent | None:
+        """The newest event; None when they are no longer kept."""
+        with redis_needed():
+            newest = _events(await self._redis.xrevrange(_key(generation_id), count=1))
+        return newest[0] if newest else None
+
+    async def follow(
+        self, generation_id: str, *, after: int, is_over: Callable[[], Awaitable[bool]]
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """The events after that sequence as they come, up to the terminal one.
+
+        `is_over` is asked after some seconds of silence: when it says yes, no more events will be written.
+        Raises OutOfRange when the events are no longer kept.
+        """
+        async with self._signals.listening(_key(generation_id)) as heard:
+            signal, over = LOOK, False
+            while True:
+                for event in await self._news(generation_id, signal, after=after):
+                    yield event
+                    after = event.sequence
+                    if is_terminal(event):
+                        return
+                if over:
+                    return
+                try:
+                    async with asyncio.timeout(_LOOK_AGAIN):
+                        signal = await heard.get()
+                except TimeoutError:
+                    signal, over = LOOK, await is_over()
+
+    async def _news(self, generation_id: str, signal: bytes, *, after: int) -> Sequence[GenerationEvent]:
+        """The event that was signalled if it is the next one, else all that the stream has."""
+        if signal is not LOOK:
+            event = GenerationEvent.FromString(signal)
+            if event.sequence <= after + 1:
+                return [event] if event.sequence == after + 1 else []
+        events = await self.read(generation_id, after=after)
+        if events and events[0].sequence != after + 1:
+            raise expired()
+        return events
+
+
+class Narrator:
+    """Writes the events of one generation in sequence: late rather than never when Redis is away."""
+
+    def __init__(self, *, streams: Streams, generation_id: str) -> None:
+        self._streams = streams
+        self._generation_id = generation_id
+        self._waiting: deque[GenerationEvent] = deque()
+        self._next = 0
+
+    async def tell(self, event: GenerationEvent) -> None:
+        """Give the event its sequence and write it, after those that still wait. Raises Superseded."""
+        event.sequence = self._next
+        self._next += 1
+        self._waiting.append(event)
+        try:
+            while self._waiting:
+                await self._streams.append(self._generation_id, self._waiting[0])
+                self._waiting.popleft()
+        except Unavailable:
+            _log.warning("events wait for redis", generation=self._generation_id, waiting=len(self._waiting))
+
+
+def expired() -> OutOfRange:
+    """What a reader is told when there are no events to read any more."""
+    return OutOfRange("the events are no longer kept: read the message instead", reason="STREAM_EXPIRED")
+
+
+def _events(entries: Any) -> Sequence[GenerationEvent]:
+    """What XRANGE answers; redis-py's types for it allow too much to be of use."""
+    return [GenerationEvent.FromString(fields[b"event"]) for _, fields in entries]
+
+
+def _key(generation_id: str) -> str:
+    """The stream's key, and the channel on which its events are signalled."""
+    return f"chat:gen:{generation_id}"

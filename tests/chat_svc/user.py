@@ -1,0 +1,105 @@
+"""Somebody who chats: a user with a token, calling the service as the edge would."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from chatmesh.chat.v1 import chat_pb2 as pb
+from joserfc.jwk import OKPKey
+
+from svckit.errors import Unauthenticated
+from svckit.identity import Claims, Role, SigningKey, mint
+from svckit.ids import new_id
+
+if TYPE_CHECKING:
+    from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
+
+KEY = SigningKey.generate("test")
+
+
+@dataclass(frozen=True)
+class OneKey:
+    """Knows the key that the tests sign with."""
+
+    known: SigningKey = KEY
+
+    async def key(self, kid: str) -> OKPKey:
+        if kid != self.known.kid:
+            raise Unauthenticated("unknown key")
+        return self.known.key
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of their own for each test, talking to one replica."""
+
+    stub: "ChatServiceAsyncStub"
+    id: str = field(default_factory=new_id)
+
+    def at(self, stub: "ChatServiceAsyncStub") -> "User":
+        """The same user, talking to another replica."""
+        return replace(self, stub=stub)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        expires = datetime.now(UTC) + timedelta(minutes=10)
+        token = mint(Claims(self.id, new_id(), Role.USER, new_id(), expires), KEY)
+        return (("authorization", f"Bearer {token}"),)
+
+    async def create(self, **more: Any) -> pb.Conversation:
+        request = pb.CreateConversationRequest(**more)
+        return (await self.stub.CreateConversation(request, metadata=self.metadata)).conversation
+
+    async def send(self, message: str = "hello", **more: Any) -> pb.SendMessageResponse:
+        return await self.stub.SendMessage(pb.SendMessageRequest(message=message, **more), metadata=self.metadata)
+
+    async def stream(self, message: str = "hello", **more: Any) -> AsyncIterator[pb.GenerationEvent]:
+        request = pb.StreamMessageRequest(message=message, **more)
+        async for response in self.stub.StreamMessage(request, metadata=self.metadata):
+            yield response.event
+
+    async def resume(self, generation_id: str, **more: Any) -> list[pb.GenerationEvent]:
+        request = pb.ResumeGenerationRequest(generation_id=generation_id, **more)
+        return [response.event async for response in self.stub.ResumeGeneration(request, metadata=self.metadata)]
+
+    async def begin(self, message: str = "hello", **more: Any) -> pb.MessageStart:
+        """Send and leave: the answer is written without anybody who listens."""
+        call = self.stub.StreamMessage(pb.StreamMessageRequest(message=message, **more), metadata=self.metadata)
+        response = await call.read()
+        call.cancel()
+        assert isinstance(response, pb.StreamMessageResponse)
+        return response.event.message_start
+
+    async def generation(self, generation_id: str) -> pb.Generation:
+        request = pb.GetGenerationRequest(generation_id=generation_id)
+        return (await self.stub.GetGeneration(request, metadata=self.metadata)).generation
+
+    async def cancel(self, generation_id: str) -> pb.Generation:
+        request = pb.CancelGenerationRequest(generation_id=generation_id)
+        return (await self.stub.CancelGeneration(request, metadata=self.metadata)).generation
+
+    async def conversation(self, conversation_id: str) -> pb.Conversation:
+        request = pb.GetConversationRequest(conversation_id=conversation_id)
+        return (await self.stub.GetConversation(request, metadata=self.metadata)).conversation
+
+    async def conversations(self, **more: Any) -> pb.ListConversationsResponse:
+        return await self.stub.ListConversations(pb.ListConversationsRequest(**more), metadata=self.metadata)
+
+    async def delete(self, conversation_id: str) -> None:
+        request = pb.DeleteConversationRequest(conversation_id=conversation_id)
+        await self.stub.DeleteConversation(request, metadata=self.metadata)
+
+    async def messages(self, conversation_id: str, **more: Any) -> pb.ListMessagesResponse:
+        request = pb.ListMessagesRequest(conversation_id=conversation_id, **more)
+        return await self.stub.ListMessages(request, metadata=self.metadata)
+
+
+def kinds(events: list[pb.GenerationEvent]) -> list[str | None]:
+    """What happened, in order; deltas that follow one another once."""
+    found = [event.WhichOneof("event") for event in events]
+    return [kind for before, kind in zip([None, *found], found, strict=False) if (before, kind) != ("delta", "delta")]
+
+
+def text(events: list[pb.GenerationEvent]) -> str:
+    return "".join(event.delta.text for event in events)
