@@ -66,7 +66,7 @@ class Serving:
     admin_url: str
 
 
-class AccessLevelMissing(Exception):
+class AccessLevelMissing(Exception):  # noqa: N818 - named like the errors of svckit.errors
     """An RPC names no access level, so nobody could call it."""
 
 

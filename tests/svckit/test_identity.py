@@ -176,7 +176,7 @@ class Clock:
 
 async def test_keys_come_from_auths_list_of_signing_keys() -> None:
     class Auth(auth_pb2_grpc.AuthServiceServicer):
-        async def ListSigningKeys(self, request: Any, context: Any) -> Any:  # type: ignore[override]
+        async def ListSigningKeys(self, request: Any, context: Any) -> Any:
             return auth_pb2.ListSigningKeysResponse(
                 keys=[
                     auth_pb2.SigningKey(kid=KEY.kid, x=KEY.x, kty="OKP", crv="Ed25519", alg="EdDSA"),
@@ -185,7 +185,7 @@ async def test_keys_come_from_auths_list_of_signing_keys() -> None:
             )
 
     descriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
-    service = Service(descriptor, auth_pb2_grpc.add_AuthServiceServicer_to_server, Auth())
+    service = Service(descriptor, auth_pb2_grpc.add_AuthServiceServicer_to_server, Auth())  # type: ignore[abstract]
     async with (
         serving(None, services=[service]) as started,
         clients.channel(started.address, services=[descriptor]) as channel,

@@ -17,6 +17,10 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
+# Their stubs are typed without methods.
+health_of: Any = health_pb2_grpc.HealthStub
+reflection_of: Any = reflection_pb2_grpc.ServerReflectionStub
+
 
 class Named(ProbeServicer):  # type: ignore[misc]
     """Answers its name; holds a call that asks for it until let go."""
@@ -40,7 +44,7 @@ class Named(ProbeServicer):  # type: ignore[misc]
 
 async def test_health_answers_for_the_process_and_for_each_of_its_services() -> None:
     async with serving(Named()) as started, grpc.aio.insecure_channel(started.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health = health_of(channel)
         answers = [
             (await health.Check(health_pb2.HealthCheckRequest(service=service))).status
             for service in ("", "kitprobe.v1.ProbeService")
@@ -51,7 +55,6 @@ async def test_health_answers_for_the_process_and_for_each_of_its_services() -> 
 
     assert answers == [SERVING, SERVING]
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert isinstance(unknown, health_pb2.HealthCheckResponse)
     assert unknown.status == SERVICE_UNKNOWN
 
 
@@ -61,7 +64,7 @@ async def test_health_is_answered_when_the_server_is_full() -> None:
             await probe.Unary(Request())
         started = await stack.enter_async_context(serving(Named(), max_concurrent=0))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(started.address))
-        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        answer = await health_of(channel).Check(health_pb2.HealthCheckRequest())
 
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert answer.status == SERVING
@@ -70,7 +73,7 @@ async def test_health_is_answered_when_the_server_is_full() -> None:
 async def test_whoever_watches_health_hears_that_the_server_stops_and_does_not_hold_it_up() -> None:
     async with serving(Named(), grace=timedelta(minutes=5)) as started:
         channel = grpc.aio.insecure_channel(started.address)
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        watch = health_of(channel).Watch(health_pb2.HealthCheckRequest())
         first = await watch.read()
     statuses = [message.status for message in (first, await watch.read()) if message is not grpc.aio.EOF]
     await channel.close()
@@ -81,7 +84,7 @@ async def test_whoever_watches_health_hears_that_the_server_stops_and_does_not_h
 async def test_reflection_lists_the_services() -> None:
     async with serving(Named()) as started, grpc.aio.insecure_channel(started.address) as channel:
         ask = reflection_pb2.ServerReflectionRequest(list_services="")
-        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([ask]))
+        call = reflection_of(channel).ServerReflectionInfo(iter([ask]))
         answers = [answer async for answer in call]
 
     listed = {service.name for service in answers[0].list_services_response.service}
@@ -120,11 +123,15 @@ async def _ask(channel: grpc.aio.Channel, text: str = "") -> str:
 async def test_a_replica_that_stops_takes_no_call_down_with_it() -> None:
     """Two replicas, callers that never pause, one replica stopping in the middle: every call is answered."""
     answers: Counter[str] = Counter()
-    done = asyncio.Event()
+    both, enough = asyncio.Event(), asyncio.Event()
 
     async def call_on_and_on(channel: grpc.aio.Channel) -> None:
-        while not done.is_set():
+        while not enough.is_set():
             answers[await _ask(channel)] += 1
+            if {"first", "second"} <= answers.keys():
+                both.set()
+            elif both.is_set() and answers.total() > 100:
+                enough.set()
 
     async with AsyncExitStack() as leaving, AsyncExitStack() as staying:
         first = await leaving.enter_async_context(serving(Named("first")))
@@ -132,15 +139,12 @@ async def test_a_replica_that_stops_takes_no_call_down_with_it() -> None:
         await staying.enter_async_context(serving(Named("second"), listen=f"127.0.0.2:{port}"))
         target = f"ipv4:127.0.0.1:{port},127.0.0.2:{port}"
         channel = await staying.enter_async_context(clients.channel(target, services=[DESCRIPTOR]))
-        callers = [asyncio.create_task(call_on_and_on(channel)) for _ in range(10)]
-        while not {"first", "second"} <= answers.keys():
-            await asyncio.sleep(0)
-        await leaving.aclose()
-        answers.clear()
-        while answers.total() < 100:
-            await asyncio.sleep(0)
-        done.set()
-        await asyncio.gather(*callers)
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(10):
+                callers.create_task(call_on_and_on(channel))
+            await both.wait()
+            await leaving.aclose()
+            answers.clear()
 
     assert answers.keys() == {"second"}
 
@@ -179,15 +183,17 @@ async def test_a_silent_stream_outlives_its_clients_pings() -> None:
 
 
 async def test_a_port_that_is_taken_stops_the_start() -> None:
-    async with serving(Named()) as started:
+    async with serving(Named()) as started, AsyncExitStack() as stack:
         with pytest.raises(RuntimeError, match="bind"):
-            async with serving(Named(), listen=started.address):
-                pass
+            await stack.enter_async_context(serving(Named(), listen=started.address))
 
 
 async def test_the_admin_port_serves_beside_grpc() -> None:
-    async with serving(Named(), admin_listen="127.0.0.1:0") as started, aiohttp.ClientSession() as http:
-        async with http.get(f"{started.admin_url}/health") as response:
-            body = await response.json()
+    async with (
+        serving(Named(), admin_listen="127.0.0.1:0") as started,
+        aiohttp.ClientSession() as http,
+        http.get(f"{started.admin_url}/health") as response,
+    ):
+        body = await response.json()
 
     assert body == {"name": "probe", "status": "ok", "checks": {}}
