@@ -26,7 +26,7 @@ from edge.transcoder.wire import (
 )
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
-Check = Callable[[JsonValue, str], None]
+Check = Callable[[JsonValue], None]
 
 _EXACT = 2**53  # from here on a double no longer holds every integer
 _WIDE = frozenset({ScalarType.INT64, ScalarType.SINT64, ScalarType.SFIXED64, ScalarType.UINT64, ScalarType.FIXED64})
@@ -34,11 +34,20 @@ _FREE_FORM = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value",
 
 
 class FieldValueError(ValueError):
-    """A JSON value breaks ProtoJSON."""
+    """A JSON value breaks ProtoJSON. The path grows as the error passes out of lists and objects."""
 
-    def __init__(self, path: str, detail: str) -> None:
-        super().__init__(f"{path}: {detail}")
-        self.error = FieldError(path, detail, "invalid_value")
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self._path = ""
+
+    def within(self, part: str) -> "FieldValueError":
+        """The same error, seen from one level above; `part` is a field's name, or an index in brackets."""
+        self._path = f"{part}.{self._path}" if self._path and self._path[0] != "[" else part + self._path
+        return self
+
+    @property
+    def error(self) -> FieldError:
+        return FieldError(self._path, str(self), "invalid_value")
 
 
 class Guards:
@@ -87,24 +96,27 @@ class Guards:
         ]
         second_names = frozenset(spellings)
 
-        def check(value: JsonValue, path: str) -> None:
+        def check(value: JsonValue) -> None:
             if not isinstance(value, dict):
                 return  # the codec refuses it
             if not second_names.isdisjoint(value):
                 for name in second_names & value.keys():
                     if spellings[name] in value:
-                        raise FieldValueError(_below(path, name), f"is given a second time, as {spellings[name]}")
+                        raise FieldValueError(f"is given a second time, as {spellings[name]}").within(name)
             for json_name, name, field_check in fields:
                 item = value.get(json_name)
                 if item is None and json_name != name:
                     json_name, item = name, value.get(name)
                 if item is not None:
-                    field_check(item, _below(path, json_name))
+                    try:
+                        field_check(item)
+                    except FieldValueError as error:
+                        raise error.within(json_name) from None
             for oneof, members in oneofs:
                 if not members.isdisjoint(value):
                     given = [name for name in value if name in members and value[name] is not None]
                     if len(given) > 1:
-                        raise FieldValueError(_below(path, given[-1]), f"only one field of {oneof} can be set")
+                        raise FieldValueError(f"only one field of {oneof} can be set").within(given[-1])
 
         self._made[message.type_name] = check
         for field in message.fields:
@@ -123,17 +135,13 @@ class Guards:
                 return None if one is None and key is ScalarType.STRING else _entries(key, one)
         return one
 
-    def _any(self, value: JsonValue, path: str) -> None:
+    def _any(self, value: JsonValue) -> None:
         url = value.get("@type") if isinstance(value, dict) else None
         message = self._registry.message(url.rpartition("/")[2]) if isinstance(url, str) else None
         check = self.of(message) if message else None
         if check and isinstance(value, dict):
             special = message is not None and (_has_own_check(message) or message.type_name in TEXT_TYPES)
-            check(value.get("value") if special else value, path)
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+            check(value.get("value") if special else value)
 
 
 def _has_own_check(message: DescMessage) -> bool:
@@ -157,52 +165,53 @@ def _value_check(field: DescField) -> Check | None:
 def _integer(scalar: ScalarType) -> Check:
     wide = scalar in _WIDE
 
-    def check(value: JsonValue, path: str) -> None:
+    def check(value: JsonValue) -> None:
         if isinstance(value, str):
             try:
                 exact = parse_integer(value, scalar)
             except TextError as error:
-                raise FieldValueError(path, str(error)) from None
+                raise FieldValueError(str(error)) from None
             if abs(exact) >= _EXACT and not value.lstrip("-").isdigit():
-                raise FieldValueError(path, "must be written as an integer, without fraction or exponent")
+                raise FieldValueError("must be written as an integer, without fraction or exponent")
         elif wide and isinstance(value, float) and abs(value) >= _EXACT:
-            raise FieldValueError(path, "must be written as an integer, without fraction or exponent")
+            raise FieldValueError("must be written as an integer, without fraction or exponent")
 
     return check
 
 
-def _float(value: JsonValue, path: str) -> None:
+def _float(value: JsonValue) -> None:
     if isinstance(value, str) and value not in NOT_FINITE and not NUMBER.fullmatch(value):
-        raise FieldValueError(path, "must be a number, NaN, Infinity or -Infinity")
+        raise FieldValueError("must be a number, NaN, Infinity or -Infinity")
 
 
-def _enum(value: JsonValue, path: str) -> None:
+def _enum(value: JsonValue) -> None:
     if isinstance(value, int) and not -(2**31) <= value < 2**31:
-        raise FieldValueError(path, integer_rule(ScalarType.INT32))
+        raise FieldValueError(integer_rule(ScalarType.INT32))
 
 
-def _duration(value: JsonValue, path: str) -> None:
+def _duration(value: JsonValue) -> None:
     if isinstance(value, str) and value.endswith(".s"):
-        raise FieldValueError(path, TEXT_TYPES["google.protobuf.Duration"])
+        raise FieldValueError(TEXT_TYPES["google.protobuf.Duration"])
 
 
-def _finite(value: JsonValue, path: str) -> None:
+def _finite(value: JsonValue) -> None:
     """A number in a Struct or Value: one beyond a double's range has become infinite in reading."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise FieldValueError(path, "must be a number that a double can hold")
+        raise FieldValueError("must be a number that a double can hold")
     if isinstance(value, list):
-        for index, item in enumerate(value):
-            _finite(item, f"{path}[{index}]")
+        _each(_finite)(value)
     elif isinstance(value, dict):
-        for name, item in value.items():
-            _finite(item, _below(path, name))
+        _entries(ScalarType.STRING, _finite)(value)
 
 
 def _each(check: Check) -> Check:
-    def check_each(value: JsonValue, path: str) -> None:
+    def check_each(value: JsonValue) -> None:
         if isinstance(value, list):
             for index, item in enumerate(value):
-                check(item, f"{path}[{index}]")
+                try:
+                    check(item)
+                except FieldValueError as error:
+                    raise error.within(f"[{index}]") from None
 
     return check_each
 
@@ -210,15 +219,17 @@ def _each(check: Check) -> Check:
 def _entries(key: ScalarType, check: Check | None) -> Check:
     integers = key in INTEGERS
 
-    def check_entries(value: JsonValue, path: str) -> None:
+    def check_entries(value: JsonValue) -> None:
         if not isinstance(value, dict):
             return
         for name, item in value.items():
-            place = f'{path}["{name}"]'
-            if integers and not _is_key(name, key):
-                raise FieldValueError(place, f"the key {integer_rule(key)}")
-            if check is not None:
-                check(item, place)
+            try:
+                if integers and not _is_key(name, key):
+                    raise FieldValueError(f"the key {integer_rule(key)}")
+                if check is not None:
+                    check(item)
+            except FieldValueError as error:
+                raise error.within(f'["{name}"]') from None
 
     return check_entries
 

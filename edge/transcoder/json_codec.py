@@ -54,7 +54,7 @@ class JsonCodec:
                 value = {name: value} if value is not None or nullable else value
             try:
                 if guard is not None:
-                    guard(value, "")
+                    guard(value)
                 found = message_from_json_value(kind, value, ignore_unknown_fields=ignore, registry=registry)
                 return found.to_binary()
             except FieldValueError as error:

@@ -59,13 +59,10 @@ class Matcher(Generic[T]):
         """Find the most specific target that serves `method`; None if there is no such path or no such method."""
         for segments, verb in self._readings(path):
             keys = [normal(segment) for segment in segments] if "%" in path else segments
-            served = False
-            for table in _tables(self._root, keys, 0, verb):
-                target = _pick(table, method)
-                if target is not None:
-                    return Found(target, segments)
-                served = True
-            if served:
+            target = _search(self._root, keys, 0, verb, method)
+            if target is not None:
+                return Found(target, segments)
+            if verb and any(_tables(self._root, keys, 0, verb)):
                 return None  # a registered verb never falls back into a variable
         return None
 
@@ -88,8 +85,25 @@ class Matcher(Generic[T]):
         yield segments, ""
 
 
+def _search(node: _Node[T], segments: list[str], depth: int, verb: str, method: str) -> T | None:
+    """The most specific target that serves the method."""
+    found: T | None = None
+    if depth == len(segments):
+        if verb in node.here:
+            found = _pick(node.here[verb], method)
+    else:
+        segment = segments[depth]
+        if segment in node.literals:
+            found = _search(node.literals[segment], segments, depth + 1, verb, method)
+        if found is None and segment and node.star is not None:
+            found = _search(node.star, segments, depth + 1, verb, method)
+    if found is None and verb in node.rest:
+        found = _pick(node.rest[verb], method)
+    return found
+
+
 def _tables(node: _Node[T], segments: list[str], depth: int, verb: str) -> Iterator[Methods[T]]:
-    """Every table that the segments lead to, the most specific first."""
+    """Every table that the segments lead to."""
     if depth == len(segments):
         if verb in node.here:
             yield node.here[verb]

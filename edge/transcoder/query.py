@@ -14,13 +14,12 @@ _DEEPEST = 32  # names in one parameter: far beyond any API, far below the codec
 
 
 class _Parameter(NamedTuple):
-    """What a parameter's name stands for. `bound_elsewhere`: the path or the body has this field."""
+    """What a parameter's name stands for. Without an encoder, the path or the body binds its field."""
 
     path: tuple[str, ...]
     repeated: bool
-    bound_elsewhere: bool
-    encode: Encode | None
     oneofs: tuple[tuple[tuple[str, ...], str], ...]
+    encode: Encode | None
 
 
 class Query:
@@ -39,47 +38,37 @@ class Query:
         self._body = body
         self._ignore_unknown = ignore_unknown
         self._names: dict[DescMessage, dict[str, DescField]] = {}
-        self._top: dict[str, _Parameter | str] = {}
+        self._top: dict[str, _Parameter] = {}
 
     def bind(self, query: str) -> bytes:
         """The wire bytes of every parameter, in their order; raises Refused."""
         parts: list[bytes] = []
-        seen: set[tuple[str, ...]] = set()
-        chosen: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
+        given = _Given()
         for pair in query.split("&"):
             if not pair:
                 continue
             name, text = _decoded(pair)
             parameter = self._parameter(name)
-            if isinstance(parameter, str):
-                if self._ignore_unknown:
-                    continue
-                raise _refused("unknown_parameter", name, parameter)
-            if parameter.bound_elsewhere or parameter.encode is None:
+            if parameter is None or parameter.encode is None:
                 continue
-            if not parameter.repeated:
-                if parameter.path in seen:
-                    raise _refused("invalid_parameter", name, "must be given once")
-                seen.add(parameter.path)
-            for place in parameter.oneofs:
-                member = parameter.path[: len(place[0]) + 1]
-                if chosen.setdefault(place, member) != member:
-                    raise _refused("invalid_parameter", name, f"only one field of {place[1]} can be given")
             try:
+                given.add(parameter)
                 parts.append(parameter.encode(text))
             except TextError as error:
-                raise _refused("invalid_parameter", name, str(error)) from None
+                raise _refused("invalid_argument", FieldError(name, str(error), "invalid_parameter")) from None
         return b"".join(parts)
 
-    def _parameter(self, name: str) -> _Parameter | str:
-        """What the name stands for, or why it stands for nothing."""
+    def _parameter(self, name: str) -> _Parameter | None:
+        """What the name stands for; None if that is nothing, and nothing is to be said about it."""
         known = self._top.get(name)
         if known is not None:
             return known
         try:
             parameter = self._resolve(name)
         except ValueError as error:
-            return str(error)
+            if self._ignore_unknown:
+                return None
+            raise _refused("unknown_field", FieldError(name, str(error), "unknown_parameter")) from None
         if "." not in name:
             self._top[name] = parameter  # the names of fields are few; nested names of recursive types are not
         return parameter
@@ -91,13 +80,12 @@ class Query:
         return _Parameter(
             path=path,
             repeated=isinstance(chain[-1].value, DescFieldValueList),
-            bound_elsewhere=elsewhere,
-            encode=None if elsewhere else encoder(chain),
             oneofs=tuple(
                 (path[:depth], oneof.name)
                 for depth, field in enumerate(chain)
                 if (oneof := getattr(field.value, "oneof", None)) is not None
             ),
+            encode=None if elsewhere else encoder(chain),
         )
 
     def _chain(self, name: str) -> list[DescField]:
@@ -122,6 +110,25 @@ class Query:
         return fields
 
 
+class _Given:
+    """What the parameters so far have set."""
+
+    def __init__(self) -> None:
+        self._paths: set[tuple[str, ...]] = set()
+        self._members: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
+
+    def add(self, parameter: _Parameter) -> None:
+        """Raise TextError for a second value of a singular field, or for a second field of a oneof."""
+        if not parameter.repeated:
+            if parameter.path in self._paths:
+                raise TextError("must be given once")
+            self._paths.add(parameter.path)
+        for place in parameter.oneofs:
+            member = parameter.path[: len(place[0]) + 1]
+            if self._members.setdefault(place, member) != member:
+                raise TextError(f"only one field of {place[1]} can be given")
+
+
 def _inside(field: DescField) -> DescMessage | None:
     """The message whose fields a parameter may name behind this field."""
     match field.value:
@@ -138,6 +145,5 @@ def _decoded(pair: str) -> tuple[str, str]:
         raise Refused(Problem(400, "malformed_url", str(error))) from None
 
 
-def _refused(code: str, name: str, detail: str) -> Refused:
-    problem_code = "unknown_field" if code == "unknown_parameter" else "invalid_argument"
-    return Refused(Problem(400, problem_code, f"{name}: {detail}.", [FieldError(name, detail, code)]))
+def _refused(code: str, error: FieldError) -> Refused:
+    return Refused(Problem(400, code, f"{error.field}: {error.detail}.", [error]))

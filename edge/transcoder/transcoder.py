@@ -86,7 +86,8 @@ class Transcoder:
     async def handle(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Match and serve a request in one go, OPTIONS included."""
         try:
-            match = self.match(request.method, request.raw_path, request.headers.get("Accept", ""))
+            accept = ", ".join(request.headers.getall("Accept", ()))
+            match = self.match(request.method, request.raw_path, accept)
         except Refused as refused:
             if request.method == "OPTIONS" and refused.problem.status == 405:
                 return web.Response(status=204, headers=refused.problem.headers)
@@ -94,7 +95,10 @@ class Transcoder:
         return await self.serve(match, request, call)
 
     async def serve(self, match: Match, request: web.BaseRequest, call: Call) -> web.StreamResponse:
-        """Call the matched RPC and answer with its reply, or with a problem document."""
+        """Call the matched RPC and answer with its reply, or with a problem document.
+
+        Raises ConnectionError if the client goes away while its stream is being written.
+        """
         try:
             message = await _message(match, request)
             if match.framing is None:
@@ -124,16 +128,18 @@ class Transcoder:
         try:
             await self._copy(route, message, writer, call)
         except UpstreamError as error:
-            refused = self._refused(error)
-        except Refused as error:
-            refused = error
+            if not writer.started:
+                raise self._refused(error) from None
+            problem = problem_of(error.code, error.message, error.details)
+        except Refused as refused:
+            if not writer.started:
+                raise
+            problem = refused.problem
         else:
             await writer.end()
             return writer.response
-        if not writer.started:
-            raise refused
-        writer.response[PROBLEM] = refused.problem
-        await writer.fail(document_bytes(refused.problem, instance=_path(request), request_id=call.request_id))
+        writer.response[PROBLEM] = problem
+        await writer.fail(document_bytes(problem, instance=_path(request), request_id=call.request_id))
         return writer.response
 
     async def _copy(self, route: Route, message: bytes, writer: StreamWriter, call: Call) -> None:

@@ -14,17 +14,9 @@ import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from protobuf import (
-    DescEnum,
-    DescField,
-    DescFieldValueEnum,
-    DescFieldValueList,
-    DescFieldValueMap,
-    DescFieldValueMessage,
-    DescFieldValueScalar,
-    DescMessage,
-    ScalarType,
-)
+from protobuf import DescEnum, DescField, DescFieldValueMap, DescMessage, ScalarType
+
+from edge.transcoder.fields import kind_of
 
 Encode = Callable[[str], bytes]
 
@@ -116,29 +108,17 @@ def _nested(head: bytes, encode: Encode) -> Encode:
 
 
 def _leaf(field: DescField) -> Encode:
-    match field.value:
-        case DescFieldValueScalar(scalar=scalar):
-            return _scalar(field.number, scalar)
-        case DescFieldValueEnum(enum=enum):
-            return _enum(field.number, enum)
-        case DescFieldValueMessage(message=message):
-            return _message(field, message)
-        case DescFieldValueList(element=ScalarType() as scalar):
-            return _scalar(field.number, scalar)
-        case DescFieldValueList(element=DescEnum() as enum):
-            return _enum(field.number, enum)
-        case DescFieldValueList(element=DescMessage() as message) if message.type_name in WRAPPERS | set(TEXT_TYPES):
-            return _message(field, message)
-        case DescFieldValueMap():
-            raise ValueError("a map cannot be given as text")
-    raise ValueError("a repeated message cannot be given as text")
-
-
-def _message(field: DescField, message: DescMessage) -> Encode:
-    if message.type_name in WRAPPERS:
-        return _nested(tag(field.number, _LENGTH), _leaf(message.fields[0]))
-    if message.type_name in TEXT_TYPES:
-        return _nested(tag(field.number, _LENGTH), _well_known(message))
+    kind = kind_of(field)
+    if isinstance(field.value, DescFieldValueMap):
+        raise ValueError("a map cannot be given as text")
+    if isinstance(kind, DescEnum):
+        return _enum(field.number, kind)
+    if not isinstance(kind, DescMessage):
+        return _scalar(field.number, kind)
+    if kind.type_name in WRAPPERS:
+        return _nested(tag(field.number, _LENGTH), _leaf(kind.fields[0]))
+    if kind.type_name in TEXT_TYPES:
+        return _nested(tag(field.number, _LENGTH), _well_known(kind))
     raise ValueError("a message cannot be given as text: name one of its fields")
 
 

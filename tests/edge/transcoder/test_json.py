@@ -156,6 +156,11 @@ ANY_RULE = "must be an object whose @type names a known message, with that messa
         ({"repeatedInt32": [1, None]}, {"repeatedInt32[1]": "must be an integer from -2147483648 to 2147483647"}),
         ({"int32Value": "1_0"}, {"int32Value": "must be an integer from -2147483648 to 2147483647"}),
         ({"any": {"@type": "x/y"}}, {"any": ANY_RULE}),
+        (
+            {"mapInt32Child": {"1": {"child": {"number": "0x1"}}}},
+            {'mapInt32Child["1"].child.number': "must be an integer from -2147483648 to 2147483647"},
+        ),
+        ({"repeated_int32": [1, "_"]}, {"repeated_int32[1]": "must be an integer from -2147483648 to 2147483647"}),
         ([], {"body": "must be an object"}),
     ],
 )

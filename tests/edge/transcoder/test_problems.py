@@ -177,3 +177,20 @@ async def test_a_call_that_takes_too_long_is_ended(descriptors: bytes) -> None:
         answer = await edge("GET", "/hang")
 
     assert (answer.status, json.loads(answer.body)["code"]) == (504, "deadline_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"/v1/messages/\xff", 400),
+        (b"/v1/messages/\xc3\xa9", 400),
+        (b"http://elsewhere/v1/messages/a", 200),
+        (b"/q?optString=\xff", 400),
+        (b"//v1/messages/a", 404),
+        (b"*", 400),
+    ],
+)
+async def test_a_strange_request_target_gets_a_clear_answer(edge: Edge, target: bytes, status: int) -> None:
+    answer = await edge.raw(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert answer.split(b" ")[1] == str(status).encode()
