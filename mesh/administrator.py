@@ -16,7 +16,12 @@ _CREDENTIALS = "administrator.txt"
 
 
 async def create(email: str, *, given: Mapping[str, str], folder: Path) -> int:
-    """Run `chatmesh create-admin`, beside a running mesh or on engines started for it; returns its exit code."""
+    """Run `chatmesh create-admin`: on the database that was given, beside a running mesh, or on engines started for it.
+
+    Returns its exit code.
+    """
+    if given.get("DATABASE_URL"):
+        return await _run(email, environment=given)
     try:
         async with Home.opened(folder) as home, local.engines(home, given=given) as engines:
             arranged = settings.arranged(given, home=home, engines=engines, smtp_url="", processes=())

@@ -47,6 +47,7 @@ def table(given: Mapping[str, str], *, free_port: Callable[[str], int], local_mo
         ready=f"http://{HOST}:{port}/readyz",
         about=f"http://{HOST}:{port}   docs: http://{HOST}:{port}/docs",
         needs=tuple(SERVICES),
+        environment={"EDGE_PORT": str(port)},
     )
     return [*helpers, *services, edge]
 

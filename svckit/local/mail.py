@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from svckit.local.errors import NoEngine
 from svckit.local.home import Home
 from svckit.local.ports import LOOPBACK
 
@@ -16,7 +20,11 @@ from svckit.local.ports import LOOPBACK
 @asynccontextmanager
 async def mail_catcher(home: Home) -> AsyncIterator[str]:
     """Catch mail into `mail/` of the home; gives the `smtp://` URL to send it to."""
-    connections: set[SMTP] = set()
+    try:
+        from aiosmtpd.smtp import SMTP  # of the extra `local`, which production does without
+    except ModuleNotFoundError:
+        raise NoEngine("no mail catcher is installed (aiosmtpd): set SMTP_URL") from None
+    connections: WeakSet[SMTP] = WeakSet()
     folder = _Folder(home.folder("mail"))
 
     def connection() -> SMTP:
@@ -42,7 +50,7 @@ class _Folder:
         self._path = path
         self._numbers = itertools.count()
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+    async def handle_DATA(self, _server: "SMTP", _session: "Session", envelope: "Envelope") -> str:  # noqa: N802
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{next(self._numbers):04d}.eml"
         content = envelope.content
         assert isinstance(content, bytes)

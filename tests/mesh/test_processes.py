@@ -88,6 +88,11 @@ async def test_the_processes_are_told_where_everything_is(home: local.Home) -> N
     assert arranged["SERVICE_SECRET"] == _arranged(home)["SERVICE_SECRET"]
 
 
+async def test_compiled_modules_are_kept_where_they_disturb_nobody(home: local.Home) -> None:
+    assert "PYTHONPYCACHEPREFIX" not in _arranged(home)
+    assert _arranged(home, PYTHONDONTWRITEBYTECODE="1")["PYTHONPYCACHEPREFIX"] == str(home.path / "bytecode")
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("# mine\nEDGE_PORT=4001\nOPENAI_API_KEY='a b'\nEMPTY=\n")
 
