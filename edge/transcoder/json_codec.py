@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import cast
 
 import jiter
@@ -85,11 +86,12 @@ class JsonCodec:
 
     def _explained(self, message: DescMessage, value: JsonValue, size: int, error: Exception) -> Refused:
         """The refusal with the fields named; the codec's own words name only some."""
-        errors = list(self._wrong(message, value, "", 0)) if size <= _EXPLAINED_BYTES else []
+        found = self._wrong(message, value, "", 0) if size <= _EXPLAINED_BYTES else ()
+        errors = list(islice(found, _MOST_ERRORS))
         if not errors:
             detail = "The JSON is nested too deeply." if isinstance(error, RecursionError) else str(error)
             return Refused(Problem(400, "invalid_argument", detail))
-        return _refused(errors[:_MOST_ERRORS])
+        return _refused(errors)
 
     def _wrong(self, message: DescMessage, value: JsonValue, path: str, level: int) -> Iterator[FieldError]:
         """The fields of a value that the codec refused: each is tried alone, and those that fail are looked into."""
