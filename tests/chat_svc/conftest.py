@@ -11,6 +11,7 @@ from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceStub
 from llmock.pytest_plugin import LLMock
 from llmock.testing import LLMockServer
+from redis.asyncio import Redis
 
 from chat_svc import app
 from chat_svc.providers.openai_wire import Patience
@@ -98,3 +99,9 @@ def user(one: Replica, provider: LLMock) -> User:
 @pytest.fixture
 def stranger(one: Replica) -> User:
     return User(one.stub)
+
+
+@pytest.fixture
+async def redis(engines: Engines) -> AsyncIterator[Redis]:
+    async with Redis.from_url(engines.redis_url) as connected:
+        yield connected

@@ -1,16 +1,18 @@
 """Somebody who chats: a user with a token, calling the service as the edge would."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from chatmesh.chat.v1 import chat_pb2 as pb
 from joserfc.jwk import OKPKey
 
-from svckit.errors import Unauthenticated
+from svckit.errors import ServiceError, Unauthenticated
 from svckit.identity import Claims, Role, SigningKey, mint
 from svckit.ids import new_id
+from svckit.rpc.status import received
 
 if TYPE_CHECKING:
     from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
@@ -54,7 +56,7 @@ class User:
     async def send(self, message: str = "hello", **more: Any) -> pb.SendMessageResponse:
         return await self.stub.SendMessage(pb.SendMessageRequest(message=message, **more), metadata=self.metadata)
 
-    async def stream(self, message: str = "hello", **more: Any) -> AsyncIterator[pb.GenerationEvent]:
+    async def stream(self, message: str = "hello", **more: Any) -> AsyncGenerator[pb.GenerationEvent, None]:
         request = pb.StreamMessageRequest(message=message, **more)
         async for response in self.stub.StreamMessage(request, metadata=self.metadata):
             yield response.event
@@ -103,3 +105,18 @@ def kinds(events: list[pb.GenerationEvent]) -> list[str | None]:
 
 def text(events: list[pb.GenerationEvent]) -> str:
     return "".join(event.delta.text for event in events)
+
+
+async def ended(user: User, generation_id: str) -> pb.Generation:
+    """The generation, once it has ended."""
+    await user.resume(generation_id)
+    return await user.generation(generation_id)
+
+
+async def refusal(call: Awaitable[object]) -> ServiceError:
+    """What the service refuses the call with."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return received(error)
+    raise AssertionError("it was not refused")
