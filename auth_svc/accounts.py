@@ -4,6 +4,7 @@ Nobody learns from an answer, or from how long it took, whether an address has a
 mail, and the work before the answer is the same.
 """
 
+import unicodedata
 from datetime import datetime
 
 from chatmesh.events.v1.events_pb2 import UserRegistered, UserVerified
@@ -182,5 +183,5 @@ def _new_user(address: Address, name: str, password_hash: str, *, now: datetime)
 
 def _refuse_control_characters(field: str, text: str) -> None:
     """PostgreSQL keeps no NUL, and nobody's name has a line break."""
-    if any(not character.isprintable() for character in text):
+    if any(unicodedata.category(character) == "Cc" for character in text):
         raise InvalidArgument.of(field, "must not contain control characters")

@@ -70,21 +70,26 @@ class Stationery:
     def write(self, letter: Letter, *, to: str, token: str, now: datetime) -> EmailMessage:
         """The mail. Its Message-ID is the letter's, so that one that is sent twice can be told."""
         kind = Kind(letter.kind)
-        subject, _, text = _filled(f"{kind}.txt", self._values(kind, token)).partition("\n\n")
+        values = self._values(kind, token)
+        subject, _, text = _filled(f"{kind}.txt", values).partition("\n\n")
         if self.for_developers and kind.carries_token:
-            text += _filled(f"{kind}.developers.txt", self._values(kind, token))
+            text += _filled(f"{kind}.developers.txt", values)
+        html = _filled(f"{kind}.html", {name: escape(value) for name, value in values.items()})
+        message = self._addressed(letter, to=to, now=now)
+        message["Subject"] = subject.removeprefix("Subject: ")
+        # 7bit, or the encoder would break long links into lines, which people who read the raw mail stumble over.
+        message.set_content(text, cte="7bit")
+        message.add_alternative(html, subtype="html", cte="7bit")
+        return message
+
+    def _addressed(self, letter: Letter, *, to: str, now: datetime) -> EmailMessage:
         message = EmailMessage()
         name, address = parseaddr(self.sender)
         message["From"] = Mailbox(display_name=name, addr_spec=address)
         message["To"] = Mailbox(addr_spec=addresses.deliverable(to))
-        message["Subject"] = subject.removeprefix("Subject: ")
         message["Date"] = format_datetime(now)
         message["Message-ID"] = f"<{letter.id}@{address.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-        html = {name: escape(value) for name, value in self._values(kind, token).items()}
-        # 7bit, or the encoder would break long links into lines, which people who read the raw mail stumble over.
-        message.set_content(text, cte="7bit")
-        message.add_alternative(_filled(f"{kind}.html", html), subtype="html", cte="7bit")
         return message
 
     def _values(self, kind: Kind, token: str) -> dict[str, str]:
