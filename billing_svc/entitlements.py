@@ -15,16 +15,15 @@ _ENTITLING = ("active", "trialing", "past_due")
 async def refresh(
     session: AsyncSession, user_id: str, subscriptions: Iterable[Subscription], *, plans: Plans
 ) -> Entitlement | None:
-    """Take a new snapshot if it differs from the last one; the new one, else None."""
+    """Take a new snapshot if it says something new; that one, else None.
+
+    Who never had a subscription has no snapshot: everybody begins with the free plan, as version 0.
+    """
     taken = _snapshot(user_id, subscriptions, plans)
     last = await store.entitlement(session, user_id)
-    if last is None:
-        taken.version = 1
-        session.add(taken)
-        return taken
-    if _content(taken) == _content(last):
+    if _content(taken) == _content(last or _snapshot(user_id, (), plans)):
         return None
-    taken.version = last.version + 1
+    taken.version = (last.version if last else 0) + 1
     return await session.merge(taken)
 
 

@@ -2,6 +2,7 @@
 
 `POST /_emulator/faults` with `{"path": "/v1/subscriptions", "effect": "drop", "times": 2}` as JSON: the next two POSTs
 to that path are done, and then `drop`: the connection is cut, or `hold`: no answer comes until the caller gives up.
+`GET` lists those that still wait.
 """
 
 import asyncio
@@ -35,6 +36,9 @@ class Faults:
         except ValidationError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         return web.Response(status=204)
+
+    async def list_all(self, _request: web.Request) -> web.Response:
+        return web.json_response([fault.model_dump() for fault in self._waiting])
 
     async def strike(self, request: web.Request) -> None:
         """Spoil the answer to this request if its turn has come."""

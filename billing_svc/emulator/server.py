@@ -57,6 +57,7 @@ class Emulator:
         for method, path, handler in _ROUTES:
             app.router.add_route(method, path, self._served_by(handler))
         app.router.add_post("/_emulator/faults", self._faults.add)
+        app.router.add_get("/_emulator/faults", self._faults.list_all)
         app.router.add_get("/readyz", _ready)
         app.router.add_route("*", "/{rest:.*}", _unknown)
         return app

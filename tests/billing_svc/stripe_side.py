@@ -8,6 +8,7 @@ import aiohttp
 import stripe
 
 from billing_svc.emulator import API_VERSION
+from billing_svc.emulator.objects import Json
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,18 @@ class StripeSide:
         fault = {"path": path, "effect": effect, "times": times}
         async with self.session.post(f"{self.url}/_emulator/faults", json=fault) as response:
             response.raise_for_status()
+
+    async def faults(self) -> list[str]:
+        """The paths whose answers are still to be lost."""
+        async with self.session.get(f"{self.url}/_emulator/faults") as response:
+            return [fault["path"] for fault in await response.json()]
+
+    async def events(self, customer: str) -> list[Json]:
+        """What happened to the customer, oldest first, as it goes over the wire."""
+        headers = {"authorization": "Bearer sk_test_from_a_test"}
+        async with self.session.get(f"{self.url}/v1/events?limit=100", headers=headers) as response:
+            events: list[Json] = (await response.json())["data"]
+        return [event for event in events[::-1] if event["data"]["object"].get("customer") == customer]
 
     async def customers(self, user_id: str) -> list[str]:
         """The ids of every customer that was made for the user."""

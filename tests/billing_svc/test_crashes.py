@@ -1,0 +1,169 @@
+"""A crash or a lost answer at any step of subscribing ends in one subscription, or in none: never in two."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from chatmesh.auth.v1 import auth_pb2
+from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer, add_AuthServiceServicer_to_server
+from chatmesh.billing.v1 import billing_pb2 as pb
+from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
+
+from billing_svc.settings import BillingSettings
+from svckit import clients, server
+from svckit.errors import Unavailable
+from svckit.identity import ServiceCredential, TokenVerifier
+from svckit.local.ports import free_port
+from svckit.rpc.status import received
+from tests.billing_svc.conftest import SERVICES, Billing, Start
+from tests.billing_svc.customer import KEY, Customer, OneKey
+from tests.billing_svc.stripe_side import StripeSide
+from tests.billing_svc.waiting import PATIENCE, until
+
+_POSTS = ["/v1/customers", "/v1/payment_methods/pm_card_visa/attach", "/v1/subscriptions"]
+# The SDK asks three times before it gives up.
+_ALL_TRIES = 3
+
+
+async def _until_subscribed(customer: Customer) -> pb.Subscription:
+    return (await until(customer.subscriptions))[0]
+
+
+@pytest.mark.parametrize("path", _POSTS)
+async def test_one_lost_answer_is_not_noticed(customer: Customer, stripe_side: StripeSide, path: str) -> None:
+    await stripe_side.spoil(path, "drop")
+
+    made = await customer.subscribe("pro")
+
+    assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
+    assert len(await stripe_side.customers(customer.id)) == 1
+    assert len(await stripe_side.subscriptions(customer.id)) == 1
+
+
+@pytest.mark.parametrize("path", _POSTS)
+async def test_an_open_outcome_is_settled_by_the_next_start(
+    start: Start, customer: Customer, stripe_side: StripeSide, path: str
+) -> None:
+    await stripe_side.spoil(path, "drop", times=_ALL_TRIES)
+    with pytest.raises(grpc.aio.AioRpcError) as open_:
+        await customer.subscribe("pro")
+
+    async with start() as restarted:
+        made = await _until_subscribed(Customer(restarted.stub, customer.id))
+
+    assert isinstance(received(open_.value), Unavailable)
+    assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
+    assert len(await stripe_side.customers(customer.id)) == 1
+    assert [each.metadata["subscription_id"] for each in await stripe_side.subscriptions(customer.id)] == [made.id]
+    assert len((await customer.invoices()).invoices) == 1
+    assert (await customer.entitlements()).version == 1
+
+
+@pytest.mark.parametrize("path", _POSTS)
+async def test_an_open_outcome_is_settled_by_a_repeat_with_the_same_key(
+    customer: Customer, stripe_side: StripeSide, path: str
+) -> None:
+    await stripe_side.spoil(path, "drop", times=_ALL_TRIES)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await customer.subscribe("pro", idempotency_key="once")
+
+    made = await customer.subscribe("pro", idempotency_key="once")
+
+    assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
+    assert len(await stripe_side.customers(customer.id)) == 1
+    assert len(await stripe_side.subscriptions(customer.id)) == 1
+
+
+class _Keys(AuthServiceServicer):
+    """As much of auth as a process needs to believe our tokens."""
+
+    async def ListSigningKeys(
+        self, request: auth_pb2.ListSigningKeysRequest, context: object
+    ) -> auth_pb2.ListSigningKeysResponse:
+        key = auth_pb2.SigningKey(kid=KEY.kid, alg="EdDSA", x=KEY.x)
+        return auth_pb2.ListSigningKeysResponse(keys=[key])
+
+
+@asynccontextmanager
+async def _auth(settings: BillingSettings) -> AsyncIterator[str]:
+    service = server.Service(
+        auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+        add_AuthServiceServicer_to_server,
+        _Keys(),  # type: ignore[abstract] # the others are not called
+    )
+    async with server.running(
+        name="auth",
+        services=[service],
+        listen="127.0.0.1:0",
+        admin_listen=None,
+        verifier=TokenVerifier(keys=OneKey()),
+        credential=ServiceCredential("auth", settings.service_secret.get_secret_value()),
+    ) as serving:
+        yield serving.address
+
+
+@asynccontextmanager
+async def _process(
+    settings: BillingSettings, *, auth: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Billing]]:
+    """The service as a process of its own, which can be killed."""
+    listen = f"127.0.0.1:{free_port()}"
+    variables = {
+        "LISTEN": listen,
+        "ADMIN_LISTEN": "127.0.0.1:0",
+        "DATABASE_URL": str(settings.database_url),
+        "REDIS_URL": str(settings.redis_url),
+        "NATS_URL": settings.nats_url,
+        "AUTH_SERVICE_URL": auth,
+        "STRIPE_API_BASE": settings.stripe_url,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "billing_svc", env=os.environ | variables, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with clients.channel(listen, services=SERVICES) as channel:
+            stub = BillingServiceStub(channel)
+            await stub.ListPlans(pb.ListPlansRequest(), wait_for_ready=True, timeout=PATIENCE)
+            yield process, Billing(settings, listen, stub, stub)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize("path", _POSTS)
+async def test_a_process_that_is_killed_while_stripe_works_leaves_one_subscription(
+    settings: BillingSettings, start: Start, stripe_side: StripeSide, path: str
+) -> None:
+    """Killed after Stripe has committed and before the answer came, at each of the calls that create something."""
+    await stripe_side.spoil(path, "hold")
+    async with _auth(settings) as auth, _process(settings, auth=auth) as (process, billing):
+        customer = billing.customer()
+        asking = asyncio.create_task(customer.subscribe("pro"))
+        await _held(stripe_side, path)
+        process.send_signal(signal.SIGKILL)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asking
+
+    async with start() as restarted:
+        again = Customer(restarted.stub, customer.id)
+        made = await _until_subscribed(again)
+
+        assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
+        assert len(await stripe_side.customers(customer.id)) == 1
+        assert len(await stripe_side.subscriptions(customer.id)) == 1
+        assert len((await again.invoices()).invoices) == 1
+
+
+async def _held(stripe_side: StripeSide, path: str) -> None:
+    """Wait until the answer to that path is being held back: then the fault is no longer waiting."""
+
+    async def held() -> bool:
+        return path not in await stripe_side.faults()
+
+    await until(held)

@@ -1,0 +1,74 @@
+"""What the rest of the mesh hears of a subscription: once, and with its own numbers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from chatmesh.billing.v1 import billing_pb2 as pb
+from chatmesh.events.v1 import events_pb2 as ev
+from google.protobuf.message import Message
+
+from svckit import events
+from svckit.events import Bus, received, unpack
+from svckit.local import Engines
+from tests.billing_svc.customer import Customer
+
+_TIME = 10.0
+
+
+@pytest.fixture(scope="module")
+async def bus(engines: Engines) -> AsyncIterator[Bus]:
+    async with events.connected(engines.nats_url) as connected:
+        yield connected
+
+
+async def _heard(bus: Bus, user_id: str, *, last: type[Message]) -> list[Message]:
+    """What was published about the user, up to the first event of the kind `last`."""
+    subscription = await (await bus.jetstream()).subscribe("ev.billing.>", ordered_consumer=True)
+    heard: list[Message] = []
+    try:
+        async with asyncio.timeout(_TIME):
+            while not (heard and isinstance(heard[-1], last)):
+                event = received(await subscription.next_msg(timeout=_TIME))
+                heard += [unpack(event)] if event.about == user_id else []
+    finally:
+        await subscription.unsubscribe()
+    return heard
+
+
+async def test_a_subscription_is_told_with_its_revenue_its_payment_and_its_rights(bus: Bus, customer: Customer) -> None:
+    made = await customer.subscribe("pro")
+    invoice = (await customer.invoices()).invoices[0]
+
+    created, finalized, paid, rights = await _heard(bus, customer.id, last=ev.EntitlementsChanged)
+
+    assert created == ev.SubscriptionCreated(
+        user_id=customer.id,
+        subscription_id=made.id,
+        plan="pro",
+        interval=ev.BILLING_INTERVAL_MONTH,
+        status=ev.SUBSCRIPTION_STATUS_ACTIVE,
+        currency="USD",
+        mrr_before_minor=0,
+        mrr_after_minor=2000,
+    )
+    assert isinstance(finalized, ev.InvoiceFinalized)
+    assert (finalized.invoice_id, finalized.number, finalized.amount_minor) == (invoice.id, invoice.number, 2000)
+    assert isinstance(paid, ev.PaymentSucceeded)
+    assert (paid.invoice_id, paid.subscription_id, paid.plan) == (invoice.id, made.id, "pro")
+    assert (paid.amount_minor, paid.currency, paid.tax_minor) == (2000, "USD", 0)
+    assert paid.payment_id
+    assert isinstance(rights, ev.EntitlementsChanged)
+    assert (rights.plan, rights.version, rights.status) == ("pro", 1, ev.SUBSCRIPTION_STATUS_ACTIVE)
+    assert rights.limits.tokens_per_period == 2_000_000
+    assert rights.limits.overage
+    assert rights.valid_until == made.current_period_end_time
+
+
+async def test_a_year_counts_as_a_twelfth_each_month(bus: Bus, customer: Customer) -> None:
+    await customer.subscribe("pro", interval=pb.INTERVAL_YEAR)
+
+    created = (await _heard(bus, customer.id, last=ev.EntitlementsChanged))[0]
+
+    assert isinstance(created, ev.SubscriptionCreated)
+    assert created.mrr_after_minor == 1667

@@ -1,0 +1,79 @@
+"""Plans and prices are data; amounts are whole minor units."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from chatmesh.billing.v1 import billing_pb2 as pb
+
+from billing_svc.money import Money
+from billing_svc.plans import Plans
+from svckit.errors import InvalidArgument
+from svckit.rpc.status import received
+from tests.billing_svc.conftest import Billing
+
+
+async def test_anybody_may_see_the_plans_cheapest_first(billing: Billing) -> None:
+    plans = (await billing.stub.ListPlans(pb.ListPlansRequest())).plans
+
+    assert [plan.id for plan in plans] == ["free", "pro", "team"]
+    assert [[price.amount.amount_minor for price in plan.prices] for plan in plans] == [
+        [],
+        [2000, 20000],
+        [5000, 50000],
+    ]
+    assert {price.amount.currency for plan in plans for price in plan.prices} == {"usd"}
+    assert [plan.limits.tokens_per_month for plan in plans] == [50_000, 2_000_000, 10_000_000]
+    assert not plans[0].limits.HasField("overage_per_1000_tokens")
+
+
+async def test_prices_come_in_the_currency_that_is_asked_for(billing: Billing) -> None:
+    plans = (await billing.stub.ListPlans(pb.ListPlansRequest(currency="jpy"))).plans
+
+    assert [price.amount.amount_minor for price in plans[1].prices] == [3000, 30000]
+    assert plans[1].limits.overage_per_1000_tokens == pb.Money(amount_minor=3, currency="jpy")
+
+
+async def test_where_nothing_is_sold_there_is_the_free_plan(billing: Billing) -> None:
+    plans = (await billing.stub.ListPlans(pb.ListPlansRequest(currency="chf"))).plans
+
+    assert [plan.id for plan in plans] == ["free"]
+
+
+async def test_a_currency_is_three_small_letters(billing: Billing) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await billing.stub.ListPlans(pb.ListPlansRequest(currency="USD"))
+
+    error = received(refused.value)
+    assert isinstance(error, InvalidArgument)
+    assert error.violations[0].field == "currency"
+
+
+@pytest.mark.parametrize("currency", ["usd", "eur", "jpy"])
+def test_a_year_costs_ten_months(currency: str) -> None:
+    plans = [plan for plan in Plans.read().sold_in(currency) if plan.id != "free"]
+
+    assert [plan.year[currency] for plan in plans] == [10 * plan.month[currency] for plan in plans]
+
+
+def test_a_plan_file_that_is_wrong_names_the_plan_and_the_field(tmp_path: Path) -> None:
+    file = tmp_path / "plans.toml"
+    file.write_text('[pro]\nname = "Pro"\ntokens_per_month = -1\nconcurrent_generations = 2\nmodels = ["*"]\n')
+
+    with pytest.raises(ValueError, match=r"pro\.tokens_per_month"):
+        Plans.read(file)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (Money(2000, "usd"), "20.00 USD"),
+        (Money(-5, "usd"), "-0.05 USD"),
+        (Money(3000, "jpy"), "3000 JPY"),
+        (Money(0, "jpy"), "0 JPY"),
+        (Money(1500, "kwd"), "1.500 KWD"),
+        (Money(7, "bhd"), "0.007 BHD"),
+    ],
+)
+def test_an_amount_is_written_with_the_decimals_of_its_currency(amount: Money, text: str) -> None:
+    assert str(amount) == text
