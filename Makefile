@@ -3,7 +3,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := edge auth_svc chat_svc billing_svc analytics_svc svckit mesh tools tests
 
 .PHONY: help
 help: ## List the targets

@@ -18,6 +18,7 @@ from chatmesh.chat.v1 import chat_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from redis.asyncio import Redis
 
+from edge import webhooks
 from edge.callers import Callers
 from edge.pages import descriptors, pages
 from edge.policies import policies
@@ -63,16 +64,20 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             name: await stack.enter_async_context(clients.bare_channel(targets[name], services=[service]))
             for name, service in SERVICES.items()
         }
-        own = await stack.enter_async_context(
-            clients.channel(targets["auth"], services=[SERVICES["auth"]], credential=credential)
-        )
+        # For what the edge itself asks: the bare ones carry other people's requests and add nothing to them.
+        auth, billing = [
+            await stack.enter_async_context(
+                clients.channel(targets[name], services=[SERVICES[name]], credential=credential)
+            )
+            for name in ("auth", "billing")
+        ]
         redis = Redis.from_url(str(settings.redis_url))
         stack.push_async_callback(redis.aclose)
         revocations = Revocations(redis)
         await stack.enter_async_context(process.background(revocations.run))
         callers = Callers(
-            sessions=Sessions(exchange=_exchange(own), revocations=revocations),
-            verifier=TokenVerifier(keys=RemoteKeys(keys_of(own)), revocations=revocations),
+            sessions=Sessions(exchange=_exchange(auth), revocations=revocations),
+            verifier=TokenVerifier(keys=RemoteKeys(keys_of(auth)), revocations=revocations),
             revocations=revocations,
         )
         upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
@@ -80,7 +85,8 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         transcoder = Transcoder(found, upstream, Options(emit_defaults=True))
         requests = Requests(
             transcoder=transcoder,
-            pages=pages(channels=channels, descriptors=found, transcoder=transcoder),
+            pages=pages(channels=channels, descriptors=found, transcoder=transcoder)
+            | {("POST", webhooks.PATH): webhooks.stripe(billing)},
             policies=policies(SERVICES.values()),
             callers=callers,
             credential=credential,
@@ -118,10 +124,11 @@ async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSetti
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
 
     # The low-level server: one handler, no application router or middleware between a request and its route.
-    runner = web.ServerRunner(web.Server(requests.handle, request_factory=request, handler_cancellation=True))
+    server = web.Server(requests.handle, request_factory=request, handler_cancellation=True)
+    runner = web.ServerRunner(server, shutdown_timeout=10)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.edge_host, settings.edge_port, shutdown_timeout=10)
+    site = web.TCPSite(runner, settings.edge_host, settings.edge_port)
     await site.start()
     host, port = runner.addresses[0][:2]
     log.info("serving", address=f"{host}:{port}")

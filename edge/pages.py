@@ -15,8 +15,10 @@ from edge.transcoder import Transcoder
 Page = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
-def pages(*, channels: Mapping[str, grpc.aio.Channel], descriptors: bytes, transcoder: Transcoder) -> dict[str, Page]:
-    """The handler of each path. `channels` is by the service's short name, as `/health` shows it."""
+def pages(
+    *, channels: Mapping[str, grpc.aio.Channel], descriptors: bytes, transcoder: Transcoder
+) -> dict[tuple[str, str], Page]:
+    """The handler of each method and path. `channels` is by the service's short name, as `/health` shows it."""
     index = _json(
         {
             "name": "chatmesh",
@@ -44,7 +46,7 @@ def pages(*, channels: Mapping[str, grpc.aio.Channel], descriptors: bytes, trans
     async def metrics(_request: web.BaseRequest) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return {
+    found = {
         "/": home,
         "/docs": show_docs,
         "/health": show_health,
@@ -52,6 +54,7 @@ def pages(*, channels: Mapping[str, grpc.aio.Channel], descriptors: bytes, trans
         "/readyz": alive,
         "/metrics": metrics,
     }
+    return {(method, path): page for path, page in found.items() for method in ("GET", "HEAD")}
 
 
 def _json(body: object, *, status: int = 200) -> Callable[[], web.Response]:

@@ -20,7 +20,6 @@ log = structlog.get_logger(__name__)
 
 _CLIENT_GONE = 499
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
-REQUEST_ID = "request_id"
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
 _FORWARDED = (("Idempotency-Key", "idempotency-key"), ("Last-Event-ID", "last-event-id"))
 
@@ -32,7 +31,7 @@ class Requests:
         self,
         *,
         transcoder: Transcoder,
-        pages: Mapping[str, Page],
+        pages: Mapping[tuple[str, str], Page],
         policies: Mapping[str, Policy],
         callers: Callers,
         credential: ServiceCredential,
@@ -47,7 +46,6 @@ class Requests:
         """Serve a request; whatever goes wrong becomes a problem document and one log line."""
         request_id = telemetry.accept_request_id(request.headers.get("X-Request-Id", ""))
         telemetry.request_id.set(request_id)
-        request[REQUEST_ID] = request_id
         seen = Observation(request.method)
         status = _CLIENT_GONE  # unless an answer is made
         with telemetry.span(request.method, parent=request.headers.get("traceparent", "")):
@@ -65,6 +63,9 @@ class Requests:
             response = _problem(refused.problem, request, request_id)
         except ServiceError as error:
             response = _problem(_problem_of(error), request, request_id)
+        except web.HTTPRequestEntityTooLarge:
+            most = f"The body may have {request.client_max_size} bytes."
+            response = _problem(Problem(413, "body_too_large", most), request, request_id)
         except ConnectionError:
             raise
         except Exception:
@@ -75,8 +76,8 @@ class Requests:
         return response
 
     async def _route(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
-        page = self._pages.get(request.path)
-        if page is not None and request.method in ("GET", "HEAD"):
+        page = self._pages.get((request.method, request.path))
+        if page is not None:
             seen.route = request.path
             return await page(request)
         try:

@@ -24,7 +24,11 @@ _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.dns_min_time_between_resolutions_ms", 10_000),
-    ("grpc.max_receive_message_length", 4 << 20),
+    # A replica that is back is used again within seconds; the defaults wait up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+    ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.max_metadata_size", 16 << 10),
 )
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.1  # seconds before a loop that failed starts again; doubles up to the longest
 _LONGEST_PAUSE = 10.0
+_CANCEL_AGAIN = 0.5  # seconds
 
 
 def run(
@@ -81,9 +82,16 @@ async def background(*loops: Callable[[], Awaitable[None]]) -> AsyncIterator[Non
     try:
         yield
     finally:
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a library can lose a cancellation that meets a time-out of its own."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
 
 async def _supervise(loop: Callable[[], Awaitable[None]]) -> None:

@@ -42,7 +42,8 @@ def options(*, min_ping_interval: timedelta = timedelta(seconds=10)) -> Sequence
         # limit stays away too: beyond it calls would wait silently in the client.
         ("grpc.server.max_pending_requests", _UNLIMITED),
         ("grpc.server.max_pending_requests_hard_limit", _UNLIMITED),
-        ("grpc.max_receive_message_length", 4 << 20),
+        # Above the edge's 10 MB body limit, so that it is the edge that says what is too large.
+        ("grpc.max_receive_message_length", 16 << 20),
         ("grpc.max_metadata_size", 16 << 10),
         # A second process on the same port must fail, not share it.
         ("grpc.so_reuseport", 0),
