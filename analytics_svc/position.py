@@ -1,0 +1,124 @@
+"""How far the stream was counted: a record in JetStream's key-value store, changed only by compare-and-set.
+
+The record is the truth, no consumer of the server's is. It says what is done and what is about to be inserted; whoever
+finds an insert that was begun does it again with the same batch name, which ClickHouse then counts once.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from nats.js import JetStreamContext
+from nats.js.api import KeyValueConfig
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
+from nats.js.kv import KeyValue
+
+from svckit.events import STREAM
+
+_BUCKET = "analytics"
+_KEY = STREAM
+
+
+class Fenced(Exception):  # noqa: N818 - a state of things, not a fault
+    """Another instance counts the stream: it changed the record after we read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All up to `done` is counted; `first` to `last` is being inserted when `last` is more than `done`.
+
+    `stream` tells a stream from its successor of the same name, whose numbers begin again; `owner` wrote this.
+    """
+
+    stream: str
+    owner: str
+    done: int = 0
+    first: int = 0
+    last: int = 0
+
+
+class Position:
+    """The record, as one instance sees it and moves it on. Every change raises Fenced if another instance made one."""
+
+    def __init__(self, store: KeyValue, record: Record, revision: int) -> None:
+        self._store = store
+        self._record = record
+        self._revision = revision
+
+    @property
+    def done(self) -> int:
+        return self._record.done
+
+    @property
+    def begun(self) -> tuple[int, int] | None:
+        """First and last of the insert that was begun and not finished."""
+        return (self._record.first, self._record.last) if self._record.last > self._record.done else None
+
+    @property
+    def batch(self) -> str:
+        """The name of the insert that was begun: the same for every instance that tries it."""
+        return f"{STREAM}@{self._record.stream}:{self._record.first}-{self._record.last}"
+
+    async def begin(self, last: int) -> None:
+        """Announce that all after `done` up to `last` is about to be inserted."""
+        await self._change(replace(self._record, first=self._record.done + 1, last=last))
+
+    async def finish(self) -> None:
+        """Note that what was begun is inserted."""
+        await self._change(replace(self._record, done=self._record.last))
+
+    async def _change(self, record: Record) -> None:
+        value = json.dumps(asdict(record)).encode()
+        try:
+            self._revision = await self._store.update(_KEY, value, last=self._revision)
+        except KeyWrongLastSequenceError as error:
+            if not await self._is_ours(value):
+                raise Fenced from error
+        self._record = record
+
+    async def _is_ours(self, value: bytes) -> bool:
+        """Whether the change was made after all, and only its acknowledgement got lost."""
+        entry = await self._store.get(_KEY)
+        self._revision = entry.revision or 0
+        return entry.value == value
+
+
+async def load(jetstream: JetStreamContext, *, owner: str) -> Position:
+    """The position in the stream as it is now; the start of it if the stream is a new one."""
+    info = await jetstream.stream_info(STREAM)
+    store = await _store(jetstream, replicas=info.config.num_replicas or 1)
+    stream = format(info.created.timestamp(), ".0f") if info.created else ""
+    record, revision = await _read(store)
+    if record is None or record.stream != stream:
+        return Position(store, Record(stream, owner), revision)
+    return Position(store, replace(record, owner=owner), revision)
+
+
+async def revision(jetstream: JetStreamContext) -> int:
+    """A number that changes whenever any instance makes progress."""
+    return (await _read(await jetstream.key_value(_BUCKET)))[1]
+
+
+async def oldest_waiting(jetstream: JetStreamContext) -> datetime | None:
+    """When the oldest event that is not counted came into the stream; None when all are counted."""
+    position = await load(jetstream, owner="")
+    try:
+        message = await jetstream.get_msg(STREAM, seq=position.done + 1, next=True, subject="ev.>")
+    except NotFoundError:
+        return None
+    return message.time
+
+
+async def _store(jetstream: JetStreamContext, *, replicas: int) -> KeyValue:
+    try:
+        return await jetstream.key_value(_BUCKET)
+    except BucketNotFoundError:
+        return await jetstream.create_key_value(KeyValueConfig(bucket=_BUCKET, replicas=replicas))
+
+
+async def _read(store: KeyValue) -> tuple[Record | None, int]:
+    try:
+        entry = await store.get(_KEY)
+    except KeyNotFoundError:
+        return None, 0
+    return Record(**json.loads(entry.value or b"{}")), entry.revision or 0

@@ -1,0 +1,29 @@
+"""What the analytics service reads from its environment."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import field_validator
+
+from svckit.settings import DEVELOPMENT_ONLY, Settings
+
+
+class AnalyticsSettings(Settings):
+    """One field a variable; see `.env.example`."""
+
+    listen: str = "127.0.0.1:3004"
+    admin_listen: str = "127.0.0.1:9004"
+    auth_service_url: str = "127.0.0.1:3001"
+    # http(s)://user:password@host:port/database, or chdb:///path for the engine inside this process.
+    clickhouse_url: Annotated[str, DEVELOPMENT_ONLY] = "http://127.0.0.1:8123/default"
+    nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
+    redis_url: Annotated[str, DEVELOPMENT_ONLY] = "redis://127.0.0.1:6379/0"
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        url = urlsplit(value)
+        where = {"http": url.hostname, "https": url.hostname, "chdb": url.path.strip("/")}
+        if not where.get(url.scheme):
+            raise ValueError("must be http(s)://user:password@host:port/database or chdb:///path")
+        return value
