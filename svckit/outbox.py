@@ -99,6 +99,7 @@ class Relay:
         self._table = table
         self._bus = bus
         self._measured = -_MEASURE_SECONDS
+        self._complaint = ""
 
     async def run(self) -> None:
         """Publish for ever. Raises when PostgreSQL goes away: run it again."""
@@ -123,9 +124,14 @@ class Relay:
             stored = [row.id for row, failure in zip(rows, failures, strict=True) if failure is None]
             ids = literal(stored, ARRAY(BigInteger))
             await connection.execute(delete(self._table).where(self._table.c.id == any_(ids)))
-        if reasons := [str(failure) for failure in failures if failure is not None]:
-            _log.warning("events wait in the outbox", outbox=str(self._table), events=len(reasons), error=reasons[0])
+        self._complain(next((str(failure) for failure in failures if failure is not None), ""))
         return len(rows), len(stored)
+
+    def _complain(self, reason: str) -> None:
+        """Say why events wait, once for each reason."""
+        if reason and reason != self._complaint:
+            _log.warning("events wait in the outbox", outbox=str(self._table), error=reason)
+        self._complaint = reason
 
     async def _measure(self, connection: AsyncConnection) -> None:
         if time.monotonic() < self._measured + _MEASURE_SECONDS:

@@ -26,8 +26,14 @@ _log = structlog.get_logger(__name__)
 _LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "60s"}
 # A migration may take long, but must not stand long in the queue for a table: everybody else waits behind it there.
 _MIGRATION_LIMITS = {"statement_timeout": "0", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "0"}
-# A peer that vanished without a word is noticed within a minute (seconds; libpq's names).
-_KEEPALIVES = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# A peer that vanished without a word is noticed within a minute: libpq's names, in seconds, but the last in ms.
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 _POOL_SECONDS = 5
 _RECYCLE_SECONDS = 1800
 _LOCK_POLL_SECONDS = 0.5
@@ -125,7 +131,7 @@ def _address(url: str) -> URL:
 def _arguments(name: str, limits: Mapping[str, str]) -> dict[str, str | int]:
     """The parameters of a connection, by libpq's names."""
     options = " ".join(f"-c {setting}={value}" for setting, value in limits.items())
-    return {"application_name": name, "options": options, **_KEEPALIVES}
+    return {"application_name": name, "options": options, **_PATIENCE}
 
 
 def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:

@@ -107,7 +107,8 @@ class _Consumer:
                     delivered = time.monotonic()
                 elif time.monotonic() > delivered + _STALE_SECONDS:
                     # Seen in the field: events wait and none is delivered until one subscribes anew (nats-server#5839).
-                    if (await subscription.consumer_info()).num_pending:
+                    if waiting := (await subscription.consumer_info()).num_pending:
+                        _log.warning("consumer is stale", consumer=self._durable, waiting=waiting)
                         return
                     delivered = time.monotonic()
                 await self._forget_old()

@@ -20,7 +20,7 @@ MAX_DATA_BYTES = 1_000_000
 MESSAGE_ID = "Nats-Msg-Id"
 
 
-class BadEvent(Exception):  # noqa: N818 - named like the errors of svckit.errors
+class BadEvent(Exception):
     """An event that can never be applied. Raised while one is applied, it makes a dead letter of it at once."""
 
 
