@@ -1,7 +1,5 @@
 """The errors that a caller can act on: raise one anywhere below an RPC and the caller gets its status and details."""
 
-# ruff: noqa: N818 (named as callers know them, by gRPC's statuses)
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta

@@ -5,13 +5,13 @@ https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from svckit.rpc.call import Context
-
-_LAME_DUCK = 0.25  # seconds; what is on its way needs milliseconds
 
 _SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 _NOT_SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -27,17 +27,22 @@ class Health(health_pb2_grpc.HealthServicer):
     def __init__(self, services: Sequence[str]) -> None:
         self._services = frozenset(["", *services])
         self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._watchers = 0
+        self._unwatched = asyncio.Event()
+        self._unwatched.set()
 
-    async def stop(self) -> None:
-        """Say NOT_SERVING to everybody who watches, and give them time to send their next calls elsewhere.
+    async def stop(self, *, lame_duck: timedelta) -> None:
+        """Say NOT_SERVING to everybody who watches, and give them that long to send their next calls elsewhere.
 
         A server that closes while calls are still on their way to it resets them with a bare CANCELLED, which no
         client retries.
         """
         self._stopping.set()
-        if self._watchers:
-            await asyncio.sleep(_LAME_DUCK)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lame_duck.total_seconds()):
+                await self._unwatched.wait()
+        self._stopped.set()
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:  # noqa: N802
         if request.service not in self._services:
@@ -48,9 +53,13 @@ class Health(health_pb2_grpc.HealthServicer):
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         self._watchers += 1
+        self._unwatched.clear()
         try:
             yield _SERVING if request.service in self._services else _UNKNOWN
             await self._stopping.wait()
             yield _NOT_SERVING
+            await self._stopped.wait()
         finally:
             self._watchers -= 1
+            if not self._watchers:
+                self._unwatched.set()

@@ -67,7 +67,7 @@ class Serving:
     admin_url: str
 
 
-class AccessLevelMissing(Exception):  # noqa: N818 - named like the errors of svckit.errors
+class AccessLevelMissing(Exception):
     """An RPC names no access level, so nobody could call it."""
 
 
@@ -82,10 +82,12 @@ async def running(
     credential: ServiceCredential,
     checks: Mapping[str, admin.Check] = {},
     max_concurrent: int = 1000,
+    lame_duck: timedelta = timedelta(milliseconds=250),
     grace: timedelta = timedelta(seconds=10),
 ) -> AsyncIterator[Serving]:
-    """Serve for as long as the block runs; at its end, say so to clients and let running calls finish for `grace`.
+    """Serve for as long as the block runs, then say NOT_SERVING and let running calls finish for `grace`.
 
+    Between the two, for `lame_duck` at most, the server still takes calls of clients that have not heard it yet.
     `max_concurrent` holds for unary calls and for streams apart. Raises `AccessLevelMissing` if an RPC names no level,
     and `RuntimeError` if the port is taken.
     """
@@ -95,12 +97,7 @@ async def running(
         descriptors, verifier=verifier, credential=credential, max_concurrent=max_concurrent
     )
     server = grpc.aio.server(interceptors=interceptors, options=options())
-    for service in services:
-        service.add(service.servicer, server)
-    names = [descriptor.full_name for descriptor in descriptors]
-    health = Health(names)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection([*names, *OPEN_SERVICES], server)
+    health = _add(services, server)
     host, _, _ = listen.rpartition(":")
     address = f"{host}:{server.add_insecure_port(listen)}"
     async with AsyncExitStack() as stack:
@@ -112,9 +109,20 @@ async def running(
         try:
             yield Serving(address, admin_url)
         finally:
-            await health.stop()
+            await health.stop(lame_duck=lame_duck)
             await server.stop(grace.total_seconds())
             log.info("stopped")
+
+
+def _add(services: Sequence[Service], server: grpc.aio.Server) -> Health:
+    """Add the services, and with them health and reflection."""
+    for service in services:
+        service.add(service.servicer, server)
+    names = [service.descriptor.full_name for service in services]
+    health = Health(names)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    reflection.enable_server_reflection([*names, *OPEN_SERVICES], server)
+    return health
 
 
 def _check_levels(services: Sequence[ServiceDescriptor]) -> None:

@@ -69,6 +69,7 @@ async def serving(servicer: object, **options: Any) -> AsyncIterator[Serving]:
         "admin_listen": None,
         "verifier": verifier(),
         "credential": ServiceCredential("probe", CREDENTIAL.secret),
+        "lame_duck": timedelta(0),
     }
     async with server.running(**(defaults | options)) as started:
         yield started

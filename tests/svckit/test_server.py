@@ -134,7 +134,7 @@ async def test_a_replica_that_stops_takes_no_call_down_with_it() -> None:
                 enough.set()
 
     async with AsyncExitStack() as leaving, AsyncExitStack() as staying:
-        first = await leaving.enter_async_context(serving(Named("first")))
+        first = await leaving.enter_async_context(serving(Named("first"), lame_duck=timedelta(milliseconds=250)))
         port = first.address.rpartition(":")[2]
         await staying.enter_async_context(serving(Named("second"), listen=f"127.0.0.2:{port}"))
         target = f"ipv4:127.0.0.1:{port},127.0.0.2:{port}"
