@@ -1,0 +1,105 @@
+"""`chatmesh up` in a process of its own, as `make run` starts it, on ports that are free here."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVICES = ("auth", "chat", "billing", "analytics")
+_ADMIN_OFFSET = 6000
+_READY = "chatmesh is up"
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A running mesh: the edge's URL, each service's gRPC address, and the data folder."""
+
+    url: str
+    addresses: dict[str, str]
+    home: Path
+    process: asyncio.subprocess.Process
+
+    @property
+    def administrator(self) -> tuple[str, str]:
+        """Address and password of the one made at the first start."""
+        email, password = (self.home / "administrator.txt").read_text().split()
+        return email, password
+
+    async def mail_to(self, address: str) -> str:
+        """The newest mail to that address, as the catcher keeps it, once it is there."""
+        async with asyncio.timeout(30):
+            while True:
+                found = [mail.read_text() for mail in sorted((self.home / "mail").glob("*.eml"))]
+                if mine := [mail for mail in found if address in mail]:
+                    return mine[-1]
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(home: Path, **environment: str) -> AsyncIterator[Mesh]:
+    """Start everything and stop it with Ctrl-C's signal, unless the block has ended it otherwise."""
+    edge, *ports = _free_ports()
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=True)}
+    told = {f"{name.upper()}_SERVICE_URL": address for name, address in addresses.items()}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mesh", "up"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "CHATMESH_HOME": str(home), "EDGE_PORT": str(edge), **told, **environment},
+    )
+    said: list[str] = []
+    reading = asyncio.create_task(_read(process, said))
+    try:
+        await _until_ready(process, said)
+        yield Mesh(f"http://127.0.0.1:{edge}", addresses, home, process)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await process.wait()
+        await reading
+
+
+async def _read(process: asyncio.subprocess.Process, said: list[str]) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        said.append(line.decode(errors="replace"))
+
+
+async def _until_ready(process: asyncio.subprocess.Process, said: list[str]) -> None:
+    async with asyncio.timeout(100):
+        while not any(_READY in line for line in said):
+            assert process.returncode is None, "".join(said)
+            await asyncio.sleep(0.05)
+
+
+def _free_ports() -> list[int]:
+    """One for the edge, and for each service one whose admin port, 6000 above it, is free, too."""
+    with ExitStack() as bound:
+        found: list[int] = []
+        while len(found) < 1 + len(SERVICES):
+            first = bound.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = first.getsockname()[1]
+            if port + _ADMIN_OFFSET > 65_535:
+                port -= 2 * _ADMIN_OFFSET
+            if all(_is_free(candidate) for candidate in (port, port + _ADMIN_OFFSET) if candidate != _port(first)):
+                found.append(port)
+        return found
+
+
+def _port(server: socket.socket) -> int:
+    port: int = server.getsockname()[1]
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
