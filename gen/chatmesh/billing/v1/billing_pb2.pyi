@@ -270,7 +270,7 @@ class PlanLimits(_message.Message):
 
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`*`, or ids and classes such as `local`, `small`."""
+        """Patterns of `<provider>/<model>`, where `*` stands for any text; `*` alone is every model."""
 
     def __init__(
         self,

@@ -187,9 +187,12 @@ class BillingServiceServicer:
     def CreateSubscription(self, request, context):
         """CreateSubscription subscribes the caller to a plan.
 
-        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval.
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
-        FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+        FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+        FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

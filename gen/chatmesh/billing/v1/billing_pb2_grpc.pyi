@@ -45,9 +45,12 @@ class BillingServiceStub:
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CreateSubscriptionRequest, _billing_pb2.CreateSubscriptionResponse]
     """CreateSubscription subscribes the caller to a plan.
 
-    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval.
+    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+    INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
-    FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+    FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+    FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.UpdateSubscriptionRequest, _billing_pb2.UpdateSubscriptionResponse]
     """UpdateSubscription changes the plan: an upgrade now, a downgrade at the end of the period.
@@ -148,9 +151,12 @@ class BillingServiceAsyncStub(BillingServiceStub):
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CreateSubscriptionRequest, _billing_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
     """CreateSubscription subscribes the caller to a plan.
 
-    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval.
+    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+    INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
-    FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+    FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+    FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     UpdateSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.UpdateSubscriptionRequest, _billing_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
     """UpdateSubscription changes the plan: an upgrade now, a downgrade at the end of the period.
@@ -272,9 +278,12 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.CreateSubscriptionResponse, _abc.Awaitable[_billing_pb2.CreateSubscriptionResponse]]:
         """CreateSubscription subscribes the caller to a plan.
 
-        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval.
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
-        FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+        FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+        FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
 
     @_abc_1.abstractmethod
