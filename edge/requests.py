@@ -90,7 +90,12 @@ class Requests:
         policy = self._policies[match.route.path]
         caller = await self._caller(request, policy)
         seen.user_id = caller.user_id
-        call = Call(metadata=self._metadata(request, request_id, caller), timeout=policy.timeout, request_id=request_id)
+        call = Call(
+            metadata=self._metadata(request, request_id, caller),
+            timeout=policy.timeout,
+            request_id=request_id,
+            stream_headers={"X-Request-Id": request_id},
+        )
         return await self._transcoder.serve(match, request, call)
 
     async def _caller(self, request: web.BaseRequest, policy: Policy) -> Caller:

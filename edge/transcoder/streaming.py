@@ -1,14 +1,16 @@
 """One streamed response: headers held back until there is something to say, one write per batch, pings while idle."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from edge.transcoder.framing import Framing
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",  # nginx would hold the events back
@@ -18,12 +20,12 @@ STREAM_HEADERS = {
 class StreamWriter:
     """Writes messages in a framing; the response starts with the first write, or with the first ping."""
 
-    def __init__(self, request: web.BaseRequest, framing: Framing) -> None:
+    def __init__(self, request: web.BaseRequest, framing: Framing, headers: Mapping[str, str] = NO_HEADERS) -> None:
         self._request = request
         self._framing = framing
         self._lock = asyncio.Lock()
         self._first = True
-        self.response = web.StreamResponse(headers={"Content-Type": framing.content_type, **STREAM_HEADERS})
+        self.response = web.StreamResponse(headers={**headers, "Content-Type": framing.content_type, **STREAM_HEADERS})
 
     @property
     def started(self) -> bool:

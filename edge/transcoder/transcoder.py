@@ -40,11 +40,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the application adds to a call: metadata for the service, a timeout in seconds, the request's id."""
+    """What the application adds to a call: metadata for the service, a timeout in seconds, the request's id.
+
+    `stream_headers` are sent with a streamed response, whose headers leave before `serve` returns.
+    """
 
     metadata: Metadata = ()
     timeout: float | None = None
     request_id: str = ""
+    stream_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Transcoder:
@@ -122,7 +126,7 @@ class Transcoder:
     async def _stream(
         self, route: Route, framing: Framing, message: bytes, request: web.BaseRequest, call: Call
     ) -> web.StreamResponse:
-        writer = StreamWriter(request, framing)
+        writer = StreamWriter(request, framing, call.stream_headers)
         if request.method == "HEAD":
             return writer.response
         try:
