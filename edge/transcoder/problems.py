@@ -73,7 +73,7 @@ class Problem:
 PROBLEM: Final = web.ResponseKey("problem", Problem)
 
 
-class Refused(Exception):  # noqa: N818 - it reads as what happened to the request
+class Refused(Exception):
     """The request was refused before it reached an RPC, or by one; says how in a problem."""
 
     def __init__(self, problem: Problem) -> None:
