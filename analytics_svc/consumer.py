@@ -31,7 +31,7 @@ _BATCH = 5000
 _LINGER = timedelta(milliseconds=250)
 _RETRY_SECONDS = 0.5
 # An instance that steps back takes over once the other has made no progress for so long.
-_QUIET_SECONDS = 10
+_QUIET_SECONDS = 5
 # Mapping is work for the processor: let RPCs in between.
 _MAPPED_AT_ONCE = 200
 

@@ -19,7 +19,7 @@ _BUCKET = "analytics"
 _KEY = STREAM
 
 
-class Fenced(Exception):  # noqa: N818 - a state of things, not a fault
+class Fenced(Exception):
     """Another instance counts the stream: it changed the record after we read it."""
 
 

@@ -22,7 +22,7 @@ _IDLE = timedelta(seconds=2)
 _FORGOTTEN_AFTER = timedelta(minutes=5)
 
 
-class Interrupted(Exception):  # noqa: N818 - begin anew
+class Interrupted(Exception):
     """Something may have been left out; read again from the position."""
 
 

@@ -1,5 +1,4 @@
 """AnalyticsService: one method a report. Fills series with zeros and says what a report covers."""
-# ruff: noqa: N802 - RPCs are named by the contract
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -29,29 +29,30 @@ class Analytics:
     def __init__(self, stub: "AnalyticsServiceAsyncStub", key: SigningKey) -> None:
         self.stub = stub
         self._key = key
-        self._analyst = self.bearer(Role.ANALYST)
+        # A test may have restarted the service: wait for it instead of being told that it was away.
+        self._as_analyst: dict[str, Any] = {"metadata": self.bearer(Role.ANALYST), "wait_for_ready": True}
 
     def bearer(self, role: Role) -> tuple[tuple[str, str]]:
         claims = Claims(new_id(), new_id(), role, new_id(), datetime.now(UTC) + timedelta(hours=1))
         return (("authorization", f"Bearer {identity.mint(claims, self._key)}"),)
 
     async def growth(self, **request: str) -> pb.GetUserGrowthResponse:
-        return await self.stub.GetUserGrowth(pb.GetUserGrowthRequest(**request), metadata=self._analyst)
+        return await self.stub.GetUserGrowth(pb.GetUserGrowthRequest(**request), **self._as_analyst)
 
     async def active(self, **request: str) -> pb.GetActiveUsersResponse:
-        return await self.stub.GetActiveUsers(pb.GetActiveUsersRequest(**request), metadata=self._analyst)
+        return await self.stub.GetActiveUsers(pb.GetActiveUsersRequest(**request), **self._as_analyst)
 
     async def signups(self, **request: str) -> pb.GetSignupsResponse:
-        return await self.stub.GetSignups(pb.GetSignupsRequest(**request), metadata=self._analyst)
+        return await self.stub.GetSignups(pb.GetSignupsRequest(**request), **self._as_analyst)
 
     async def chat(self, **request: str) -> pb.GetChatActivityResponse:
-        return await self.stub.GetChatActivity(pb.GetChatActivityRequest(**request), metadata=self._analyst)
+        return await self.stub.GetChatActivity(pb.GetChatActivityRequest(**request), **self._as_analyst)
 
     async def by_provider(self, **request: str) -> pb.GetChatByProviderResponse:
-        return await self.stub.GetChatByProvider(pb.GetChatByProviderRequest(**request), metadata=self._analyst)
+        return await self.stub.GetChatByProvider(pb.GetChatByProviderRequest(**request), **self._as_analyst)
 
     async def overview(self, **request: str) -> pb.GetOverviewResponse:
-        return await self.stub.GetOverview(pb.GetOverviewRequest(**request), metadata=self._analyst)
+        return await self.stub.GetOverview(pb.GetOverviewRequest(**request), **self._as_analyst)
 
 
 def days(first: date, last: date | None = None) -> dict[str, str]:
@@ -64,13 +65,13 @@ def values(message: Message) -> dict[str, Any]:
     return {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields if field.name != "date"}
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], wanted: T) -> None:
+async def eventually(ask: Callable[[], Awaitable[T]], wanted: T, *, pause: float = 0.05) -> None:
     """Ask until the answer is the one that is wanted; show the last one when it never is."""
     got = await ask()
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while got != wanted:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(pause)
                 got = await ask()
 
     assert got == wanted

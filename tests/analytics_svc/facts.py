@@ -42,16 +42,18 @@ def message(time: datetime | str, user: str = "ada", plan: str = "free", provide
     return fact(sent, time)
 
 
-def answer(time: datetime | str, provider: str = "local", plan: str = "free", cost_micros: int = 0) -> Event:
+def answer(
+    time: datetime | str, user: str = "ada", *, provider: str = "local", plan: str = "free", cost_micros: int = 0
+) -> Event:
     usage = pb.Usage(tokens_in=10, tokens_out=5, cost_micros=cost_micros)
     succeeded = pb.CompletionSucceeded(
-        user_id="ada", generation_id=new_id(), plan=plan, provider=provider, model="m", usage=usage, latency_ms=900
+        user_id=user, generation_id=new_id(), plan=plan, provider=provider, model="m", usage=usage, latency_ms=900
     )
     return fact(succeeded, time)
 
 
-def failure(time: datetime | str, plan: str = "free") -> Event:
-    failed = pb.CompletionFailed(user_id="ada", plan=plan, provider="local", model="m", error_code="rate_limited")
+def failure(time: datetime | str, user: str = "ada", plan: str = "free") -> Event:
+    failed = pb.CompletionFailed(user_id=user, plan=plan, provider="local", model="m", error_code="rate_limited")
     return fact(failed, time)
 
 
