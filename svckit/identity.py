@@ -38,6 +38,8 @@ _LEEWAY = 30  # seconds by which two machines' clocks may differ
 _KEYS_MAX_AGE = 300.0  # seconds after which a key that was withdrawn is forgotten
 _KEYS_MIN_AGE = 1.0  # seconds between two fetches, however many unknown key ids arrive
 _KEYS_TIMEOUT = 2.0  # seconds; calls wait for it
+_VERIFIED_FOR = 60.0  # seconds for which a good token is not computed again
+_VERIFIED_LIMIT = 10_000
 _SERVICE_TOKEN_LIFE = 120
 _SERVICE_TOKEN_REUSE = 60
 
@@ -223,26 +225,39 @@ class TokenVerifier:
         self._keys = keys
         self._revocations = revocations
         self._claims = _claims_registry("sub", "sid", "role", "jti", iss=issuer, aud=audience)
+        self._verified: dict[str, tuple[Claims, float]] = {}
 
     async def verify(self, token: str) -> Claims:
         """Check signature, type, claims and revocation; raises `Unauthenticated`.
 
-        Keys come from `KeySource` alone: what a header offers (jku, jwk, x5u) is never looked at.
+        Keys come from `KeySource` alone: what a header offers (jku, jwk, x5u) is never looked at. A token that was
+        good is not computed again for a minute, which saves most of the cost; its revocation is looked up every time.
         """
+        claims, until = self._verified.get(token, (None, 0.0))
+        if claims is None or until <= time.time():
+            claims = await self._read(token)
+            self._remember(token, claims)
+        if self._revocations and self._revocations.contains(claims.session_id):
+            raise Unauthenticated("the session was ended", reason="SESSION_REVOKED")
+        return claims
+
+    def _remember(self, token: str, claims: Claims) -> None:
+        if len(self._verified) >= _VERIFIED_LIMIT:
+            self._verified.clear()
+        self._verified[token] = claims, min(claims.expires.timestamp(), time.time() + _VERIFIED_FOR)
+
+    async def _read(self, token: str) -> Claims:
         try:
             kid = _expect_type(token, "at+jwt").get("kid")
             if not isinstance(kid, str):
                 raise ValueError("it names no key")
             payload = jwt.decode(token, await self._keys.key(kid), registry=_EDDSA).claims
             self._claims.validate(payload)
-            claims = _claims(payload)
+            return _claims(payload)
         except ExpiredTokenError as error:
             raise Unauthenticated("the access token has expired", reason="TOKEN_EXPIRED") from error
         except (JoseError, ValueError) as error:
             raise Unauthenticated(f"the access token does not count: {error}", reason="TOKEN_INVALID") from error
-        if self._revocations and self._revocations.contains(claims.session_id):
-            raise Unauthenticated("the session was ended", reason="SESSION_REVOKED")
-        return claims
 
 
 def _claims(payload: Mapping[str, object]) -> Claims:

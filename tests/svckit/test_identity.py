@@ -95,15 +95,22 @@ async def test_a_key_that_a_token_brings_along_is_never_used() -> None:
         assert await refusal(forge(header, payload(), key=stranger)) == "TOKEN_INVALID"
 
 
-async def test_an_ended_session_is_refused() -> None:
-    class Ended:
-        def contains(self, session_id: str) -> bool:
-            return session_id == "s"
+class Ended(set[str]):
+    """Ended sessions, by hand."""
 
-    strict = TokenVerifier(keys=RemoteKeys(fetch_keys), revocations=Ended())  # type: ignore[arg-type]
+    def contains(self, session_id: str) -> bool:
+        return session_id in self
+
+
+async def test_an_ended_session_is_refused_even_with_a_token_that_was_good_before() -> None:
+    ended = Ended()
+    strict = TokenVerifier(keys=RemoteKeys(fetch_keys), revocations=ended)  # type: ignore[arg-type]
+    token = forge({}, payload(sid="s"))
+    await strict.verify(token)
+    ended.add("s")
+
     with pytest.raises(Unauthenticated) as caught:
-        await strict.verify(forge({}, payload()))
-
+        await strict.verify(token)
     assert caught.value.reason == "SESSION_REVOKED"
     assert await strict.verify(forge({}, payload(sid="another")))
 
