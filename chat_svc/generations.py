@@ -47,22 +47,26 @@ class Generations:
         self._providers = providers
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        # On the event loop's clock.
+        self._interruption = 0.0
 
     @asynccontextmanager
     async def owned(self) -> AsyncIterator[None]:
-        """Own the generations for the block; at its end those that still run are interrupted and saved."""
+        """Own the generations for the block; at its end they finish, or are interrupted and saved as they are."""
         try:
             yield
         finally:
+            await self._wait(self._interruption - asyncio.get_running_loop().time())
             self._interrupt()
-            if self._tasks:
-                _, late = await asyncio.wait(self._tasks, timeout=_SAVING)
-                for task in late:
-                    task.cancel()
+            await self._wait(_SAVING)
+            for task in self._tasks:
+                task.cancel()
 
     def interrupt_in(self, grace: timedelta) -> None:
         """Let the generations run for that time, then end them with what they have; does not wait for it."""
-        asyncio.get_running_loop().call_later(grace.total_seconds(), self._interrupt)
+        loop = asyncio.get_running_loop()
+        self._interruption = loop.time() + grace.total_seconds()
+        loop.call_at(self._interruption, self._interrupt)
 
     def writes(self, generation_id: str) -> bool:
         """Whether it is being written here."""
@@ -126,6 +130,11 @@ class Generations:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain when the caller is gone
+
+    async def _wait(self, seconds: float) -> None:
+        """Until all tasks are done, but no longer than that."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(seconds, 0))
 
     def _interrupt(self) -> None:
         for run in self._runs.values():

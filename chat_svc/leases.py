@@ -2,21 +2,27 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from redis.exceptions import RedisError
 
 from chat_svc import store
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
+from svckit.errors import Unavailable
 from svckit.postgres import Database
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+_log = structlog.get_logger(__name__)
+
 _BEAT = 1.0  # seconds between two renewals, and between two looks at the others
-_LEASE = timedelta(seconds=4)
+_LEASE = timedelta(seconds=3)
 # A lease must be missed for this long before its replica counts as gone: Redis may have started again without any.
 _DOUBT = 3.0
 # A generation of this very replica that it does not know of: its start was lost between commit and answer.
@@ -36,29 +42,28 @@ class Leases:
     async def hold(self) -> None:
         """Keep this replica's lease, for ever."""
         while True:
-            await self._redis.set(_key(self._generations.replica), 1, px=_LEASE)
+            with _next_time():
+                await self._redis.set(_key(self._generations.replica), 1, px=_LEASE)
             await asyncio.sleep(_BEAT)
 
     async def watch(self) -> None:
         """End what replicas that are gone were writing, for ever."""
         while True:
-            for runner in await self._gone():
-                await self._end_all(runner, since_before=datetime.now(UTC))
-            await self._end_all(self._generations.replica, since_before=datetime.now(UTC) - _STRAY)
+            with _next_time():
+                for runner in await self._gone():
+                    await self._end_all(runner, since_before=datetime.now(UTC))
+                await self._end_all(self._generations.replica, since_before=datetime.now(UTC) - _STRAY)
             await asyncio.sleep(_BEAT)
 
     async def _gone(self) -> list[str]:
         """The replicas with running generations whose lease has been missed for long enough."""
         async with self._database.transaction() as session:
             others = [runner for runner in await store.runners(session) if runner != self._generations.replica]
+        missed, self._missed = self._missed, {}  # forgotten if Redis does not answer
+        held = await self._redis.mget([_key(runner) for runner in others]) if others else []
         now = time.monotonic()
-        try:
-            held = await self._redis.mget([_key(runner) for runner in others]) if others else []
-        except RedisError:
-            self._missed.clear()
-            raise
         missing = [runner for runner, lease in zip(others, held, strict=True) if lease is None]
-        self._missed = {runner: self._missed.get(runner, now) for runner in missing}
+        self._missed = {runner: missed.get(runner, now) for runner in missing}
         return [runner for runner, since in self._missed.items() if now - since >= _DOUBT]
 
     async def _end_all(self, runner: str, *, since_before: datetime) -> None:
@@ -67,6 +72,15 @@ class Leases:
         for generation in found:
             if not self._generations.writes(generation.id):
                 await self._endings.abandon(generation)
+
+
+@contextmanager
+def _next_time() -> Iterator[None]:
+    """Leave it to the next beat when Redis or the database is away."""
+    try:
+        yield
+    except (RedisError, Unavailable) as error:
+        _log.warning("leases wait", error=str(error))
 
 
 def _key(replica: str) -> str:

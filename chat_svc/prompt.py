@@ -1,10 +1,12 @@
 """What a model is asked: the system prompt and as much of the branch, newest first, as its window takes."""
 
+from itertools import dropwhile
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc import store
 from chat_svc.catalogue import Model
-from chat_svc.models import Conversation, Generation
+from chat_svc.models import Author, Conversation, Generation
 from chat_svc.providers import Prompt, Turn
 
 # Fewer characters a token than text mostly has, so that what is estimated to fit does fit.
@@ -18,14 +20,15 @@ async def build(session: AsyncSession, generation: Generation, *, model: Model) 
     conversation = await session.get_one(Conversation, generation.conversation_id)
     room = _room(model) - _tokens(conversation.system_prompt)
     most = max(room, 0) * _CHARACTERS_PER_TOKEN
-    turns: list[Turn] = []
+    newest_first: list[Turn] = []
     for message in await store.history(session, generation.user_message_id, characters=most):
         room -= _tokens(message.text)
-        if turns and room < 0:
+        if newest_first and room < 0:
             break
         if message.text:  # an answer that is still being written, or that never came, says nothing
-            turns.append(Turn(message.author, message.text))
-    turns.reverse()
+            newest_first.append(Turn(message.author, message.text))
+    # Not an answer first, whose question did not fit: some models refuse that.
+    turns = list(dropwhile(lambda turn: turn.author == Author.ASSISTANT, reversed(newest_first)))
     return Prompt(
         model=model.id, system=conversation.system_prompt, turns=turns, max_output_tokens=model.max_output_tokens
     )

@@ -1,5 +1,4 @@
 """The RPCs of ChatService, one method each. Those that are not here are not served yet."""
-# ruff: noqa: N802 - RPCs are named by the contract
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress

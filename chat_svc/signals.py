@@ -1,15 +1,15 @@
 """What the replicas tell one another at once: Redis pub/sub, one connection a replica however many listen."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Literal
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import structlog
 from redis.exceptions import RedisError
 
 from svckit.errors import Unavailable
+from svckit.ids import new_id
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,9 +19,6 @@ _log = structlog.get_logger(__name__)
 
 _PAUSE = 0.2  # seconds between two attempts to reach Redis again
 _SILENCE = 5.0  # seconds after which a connection that says nothing is pinged, and then given up
-# Always subscribed to, because a connection without any channel cannot be read.
-_IDLE = "chat:idle"
-
 LOOK = b""
 
 
@@ -35,28 +32,35 @@ def redis_needed() -> Iterator[None]:
 
 
 class Signals:
-    """Channels, and who listens to them here. A signal may be lost: whoever needs it looks for itself now and then."""
+    """Channels, and who listens to them here. A signal may be lost: whoever needs it looks for itself now and then.
+
+    The connection is used by `run` alone, since a connection is not made for two tasks at once. To change what it
+    hears, the others write that down and wake it up by a channel of its own.
+    """
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        self._listeners: defaultdict[str, set[asyncio.Queue[bytes]]] = defaultdict(set)
-        self._pubsub: PubSub | None = None
+        self._wake = f"chat:wake:{new_id()}"
+        self._listeners: dict[str, set[asyncio.Queue[bytes]]] = {}
+        self._changed: set[str] = set()
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncIterator[asyncio.Queue[bytes]]:
         """What is said on `channel` from now on; LOOK when something may have been missed."""
         heard: asyncio.Queue[bytes] = asyncio.Queue()
-        listeners = self._listeners[channel]
+        listeners = self._listeners.setdefault(channel, set())
         listeners.add(heard)
         try:
             if len(listeners) == 1:
-                await self._tell("subscribe", channel)
+                self._changed.add(channel)
+                with suppress(Unavailable):  # the next connection begins with all that is wanted
+                    await self.say(self._wake, "")
             yield heard
         finally:
             listeners.discard(heard)
             if not listeners:
-                self._listeners.pop(channel, None)
-                await self._tell("unsubscribe", channel)
+                del self._listeners[channel]
+                self._changed.add(channel)
 
     async def say(self, channel: str, data: str) -> None:
         """Tell all who listen to `channel` now. Raises Unavailable."""
@@ -67,38 +71,37 @@ class Signals:
         """Hear for ever; a lost connection is made again."""
         while True:
             try:
-                await self._hear()
+                async with self._redis.pubsub() as pubsub:
+                    await self._hear(pubsub)
             except RedisError as error:
                 _log.warning("signals are not heard", error=str(error))
-            finally:
-                self._pubsub = None
             await asyncio.sleep(_PAUSE)
 
-    async def _tell(self, command: Literal["subscribe", "unsubscribe"], channel: str) -> None:
-        """Change what the connection hears; without a connection, the next one begins with all that is wanted."""
-        if self._pubsub is None:
-            return
-        try:
-            await (self._pubsub.subscribe(channel) if command == "subscribe" else self._pubsub.unsubscribe(channel))
-        except RedisError as error:
-            _log.warning("signals are not heard", error=str(error))
+    async def _hear(self, pubsub: "PubSub") -> None:
+        self._changed.clear()
+        await pubsub.subscribe(self._wake, *self._listeners)
+        pinged = False
+        while True:
+            message = await pubsub.get_message(timeout=_SILENCE)
+            if message is None and pinged:
+                raise RedisError("no answer to a ping")
+            pinged = message is None
+            if message is None:
+                await pubsub.ping()
+            elif message["type"] == "message":
+                self._pass_on(message["channel"], message["data"])
+            elif message["type"] == "subscribe":
+                self._pass_on(message["channel"], LOOK)
+            if self._changed:
+                await self._change(pubsub)
 
-    async def _hear(self) -> None:
-        async with self._redis.pubsub() as pubsub:
-            self._pubsub = pubsub
-            await pubsub.subscribe(_IDLE, *self._listeners)
-            pinged = False
-            while True:
-                message = await pubsub.get_message(timeout=_SILENCE)
-                if message is None and pinged:
-                    raise RedisError("no answer to a ping")
-                pinged = message is None
-                if message is None:
-                    await pubsub.ping()
-                elif message["type"] == "message":
-                    self._pass_on(message["channel"], message["data"])
-                elif message["type"] == "subscribe":
-                    self._pass_on(message["channel"], LOOK)
+    async def _change(self, pubsub: "PubSub") -> None:
+        """Hear what is listened to by now, and only that."""
+        changed, self._changed = self._changed, set()
+        if wanted := changed & self._listeners.keys():
+            await pubsub.subscribe(*wanted)
+        if unwanted := changed - wanted:
+            await pubsub.unsubscribe(*unwanted)
 
     def _pass_on(self, channel: bytes, data: bytes) -> None:
         for heard in self._listeners.get(channel.decode(), ()):

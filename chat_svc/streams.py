@@ -37,7 +37,7 @@ return 1
 """
 
 
-class Superseded(Exception):  # noqa: N818 (it is an outcome, not a mistake)
+class Superseded(Exception):
     """Another replica has taken this generation over."""
 
 

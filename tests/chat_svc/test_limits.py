@@ -78,9 +78,7 @@ async def test_a_repeat_attaches_to_the_same_answer(user: User, other: Replica, 
 async def test_repeats_that_race_begin_one_answer(user: User, other: Replica, provider: LLMock) -> None:
     elsewhere = user.at(other.stub)
 
-    answers = await asyncio.gather(
-        *(who.send(idempotency_key="race") for who in (user, elsewhere) for _ in range(4))
-    )
+    answers = await asyncio.gather(*(who.send(idempotency_key="race") for who in (user, elsewhere) for _ in range(4)))
 
     assert len({answered.message.id for answered in answers}) == 1
     assert len(provider.requests) == 1

@@ -131,6 +131,7 @@ async def test_the_text_so_far_of_a_running_answer_can_be_read(user: User, provi
         while not (await anext(events)).HasField("delta"):
             pass
         generation = await user.generation(start.generation_id)
+    await user.cancel(start.generation_id)
 
     assert generation.state == pb.STATE_RUNNING
     assert generation.text

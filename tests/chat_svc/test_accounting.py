@@ -1,0 +1,63 @@
+"""What answers cost, to the millionth of a dollar."""
+
+import pytest
+
+from chat_svc.accounting import NOTHING, bill, cost_micros
+from chat_svc.catalogue import Model, load
+from chat_svc.models import Author
+from chat_svc.providers import Prompt, Turn, Usage
+
+MODEL = Model(
+    id="m",
+    provider="p",
+    display_name="M",
+    context_tokens=1000,
+    max_output_tokens=100,
+    input_micros_per_million=400_000,
+    cached_input_micros_per_million=100_000,
+    output_micros_per_million=1_600_000,
+    capabilities=("text",),
+    plans=("free",),
+)
+PROMPT = Prompt(model="m", system="12345678", turns=[Turn(Author.USER, "12345")], max_output_tokens=100)
+
+
+@pytest.mark.parametrize(
+    ("usage", "micros"),
+    [
+        (Usage(input_tokens=0, output_tokens=0), 0),
+        (Usage(input_tokens=1_000_000, output_tokens=1_000_000), 2_000_000),
+        (Usage(input_tokens=1_000_000, output_tokens=0, cached_input_tokens=1_000_000), 100_000),
+        (Usage(input_tokens=1, output_tokens=0), 0),
+        (Usage(input_tokens=2, output_tokens=0), 1),
+        (Usage(input_tokens=0, output_tokens=10, reasoning_tokens=10), 16),
+    ],
+)
+def test_cached_tokens_have_their_own_price_and_halves_round_up(usage: Usage, micros: int) -> None:
+    assert cost_micros(usage, MODEL) == micros
+
+
+def test_without_figures_of_the_provider_four_characters_are_a_token() -> None:
+    charged = bill(None, prompt=PROMPT, text="123456789", model=MODEL)
+
+    assert charged.usage == Usage(input_tokens=4, output_tokens=3)
+    assert charged.estimated
+
+
+def test_figures_of_zero_are_figures() -> None:
+    charged = bill(NOTHING, prompt=PROMPT, text="some", model=MODEL)
+
+    assert (charged.usage, charged.estimated) == (NOTHING, False)
+
+
+def test_a_model_that_never_said_a_word_is_not_paid() -> None:
+    charged = bill(None, prompt=PROMPT, text="", model=MODEL)
+
+    assert (charged.usage, charged.cost_micros, charged.estimated) == (NOTHING, 0, False)
+
+
+def test_ids_and_aliases_of_the_catalogue_name_one_model_each() -> None:
+    models = load(providers=()).models
+
+    names = [(model.provider, name) for model in models for name in (model.id, *model.aliases)]
+    assert len(names) == len(set(names))

@@ -1,0 +1,119 @@
+"""Replicas that stop or die while they write: no answer stays open, and none is lost without a word."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from chatmesh.chat.v1 import chat_pb2 as pb
+from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceStub
+from llmock.pytest_plugin import LLMock
+
+from chat_svc.settings import ChatSettings
+from svckit import clients
+from svckit.local import Engines
+from tests.chat_svc.conftest import SERVICES, Replica, Start
+from tests.chat_svc.user import KEY, User, kinds, text
+
+LONG = "word " * 2000
+
+
+@asynccontextmanager
+async def process_of(settings: ChatSettings) -> AsyncIterator[tuple[Process, User]]:
+    """A replica in a process of its own, and a user who talks to it."""
+    values = {name.upper(): str(value) for name, value in settings.model_dump().items() if value is not None}
+    values["OPENAI_API_KEY"] = values["SERVICE_SECRET"] = ""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.chat_svc.replica", KEY.x, env=os.environ | values, stdout=PIPE
+    )
+    try:
+        async with clients.channel(await _address(process), services=SERVICES) as channel:
+            yield process, User(ChatServiceStub(channel))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _address(process: Process) -> str:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if line.startswith(b"address "):
+            return line.decode().split()[1]
+    raise AssertionError("the replica did not start")
+
+
+async def test_an_answer_whose_replica_is_killed_ends_with_a_visible_error_and_is_kept(
+    settings: ChatSettings, other: Replica, provider: LLMock
+) -> None:
+    provider.reply(LONG).pace(20)
+    async with process_of(settings) as (process, victim):
+        start = await victim.begin()
+        user = victim.at(other.stub)
+        following = asyncio.create_task(user.resume(start.generation_id))
+        while len((await user.generation(start.generation_id)).text) < 50:
+            await asyncio.sleep(0.05)
+        process.kill()
+        async with asyncio.timeout(20):
+            events = await following
+
+    answer = (await user.messages(start.conversation_id)).messages[-1]
+    assert [event.sequence for event in events] == list(range(len(events)))
+    assert kinds(events) == ["message_start", "title", "delta", "usage", "error"]
+    assert (events[-1].error.code, events[-1].error.retryable) == ("interrupted", True)
+    assert (answer.state, answer.text) == (pb.STATE_FAILED, text(events))
+    assert len(answer.text) >= 50
+    assert answer.usage.estimated
+
+
+async def test_a_replica_that_stops_lets_short_answers_finish(start: Start, provider: LLMock) -> None:
+    provider.reply("word " * 30).pace(20)
+    async with start() as replica:
+        begun = await (user := User(replica.stub)).begin()
+    async with start() as replica:
+        generation = await user.at(replica.stub).generation(begun.generation_id)
+
+    assert (generation.state, generation.text) == (pb.STATE_DONE, "word " * 30)
+
+
+async def test_a_replica_that_stops_ends_long_answers_before_their_readers(
+    start: Start, other: Replica, provider: LLMock
+) -> None:
+    provider.reply(LONG).pace(20)
+    async with AsyncExitStack() as stack:
+        async with start(grace=timedelta(seconds=1)) as replica:
+            channel = await stack.enter_async_context(clients.channel(replica.address, services=SERVICES))
+            user = User(ChatServiceStub(channel))
+            stream = user.stream()
+            events = [await anext(stream)]
+            reading = asyncio.create_task(_rest(stream))
+        events += await reading
+
+    answer = (await user.at(other.stub).messages(events[0].message_start.conversation_id)).messages[-1]
+    assert events[-1].error.code == "interrupted"
+    assert (answer.state, answer.text) == (pb.STATE_FAILED, text(events))
+
+
+async def _rest(stream: AsyncIterator[pb.GenerationEvent]) -> list[pb.GenerationEvent]:
+    return [event async for event in stream]
+
+
+async def test_an_answer_is_written_and_can_be_followed_although_redis_was_away(
+    user: User, engines: Engines, provider: LLMock
+) -> None:
+    assert engines.valkey is not None
+    provider.reply(LONG[:1000]).pace(10)
+    begun = await user.begin()
+
+    await engines.valkey.stop()
+    await engines.valkey.start()
+    async with asyncio.timeout(30):
+        while (generation := await user.generation(begun.generation_id)).state == pb.STATE_RUNNING:
+            await asyncio.sleep(0.1)
+        events = await user.resume(begun.generation_id)
+
+    assert generation.text == text(events) == LONG[:1000]
+    assert kinds(events)[-1] == "message_end"
