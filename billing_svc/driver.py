@@ -4,6 +4,7 @@ Each call that creates something carries an idempotency key made from our own ro
 answer creates nothing twice (https://docs.stripe.com/api/idempotent_requests).
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -34,11 +35,20 @@ _CALLERS_FIELDS = {
 
 
 class Unsure(Unavailable):
-    """Nobody knows whether Stripe did it. `failed`: Stripe itself failed, and would repeat that for the same key."""
+    """Nobody knows whether Stripe did it: ask again with the same key. `spent`: that key only repeats a failure."""
 
-    def __init__(self, *, failed: bool) -> None:
+    def __init__(self, *, spent: bool = False) -> None:
         super().__init__("the payment provider does not answer, try again", reason="PAYMENT_PROVIDER_UNAVAILABLE")
-        self.failed = failed
+        self.spent = spent
+
+
+class Declined(FailedPrecondition):
+    """The card was refused, and nothing was made."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        """`code`: Stripe's decline code (https://docs.stripe.com/declines/codes)."""
+        super().__init__(message, reason="CARD_DECLINED", metadata={"decline_code": code})
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,8 @@ class Driver:
     async def subscribe(self, customer: str, order: Order, *, subscription_id: str, attempt: int) -> None:
         """Subscribe and charge, all or nothing; our row's id goes along, so that the subscription is found again.
 
-        Raises FailedPrecondition CARD_DECLINED or PAYMENT_METHOD_MISSING, and InvalidArgument for what the caller
-        named and Stripe does not know: then nothing was made.
+        Raises Declined, FailedPrecondition PAYMENT_METHOD_MISSING, and InvalidArgument for what the caller named and
+        Stripe does not know: then nothing was made.
         """
         price = await self._price(order)
         params: SubscriptionCreateParams = {
@@ -141,13 +151,15 @@ class Driver:
             return made.id
         # Another replica was faster.
         if (found := await self._find_price(lookup_key)) is None:
-            raise Unsure(failed=False)
+            raise Unsure
         return found
 
 
 @asynccontextmanager
 async def connected(*, key: str, url: str, default_card: str = "") -> AsyncIterator[Driver]:
     """A driver for the Stripe at `url`, with a pool of connections that lives as long as the block."""
+    # At INFO it says two lines a call, which hide ours.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         client = stripe.StripeClient(
             key,
@@ -178,19 +190,27 @@ def _translated() -> Iterator[None]:
         raise _declined(error) from error
     except stripe.InvalidRequestError as error:
         if error.http_status == 409:
-            raise Unsure(failed=False) from error
+            raise Unsure from error
         if (refusal := _refused(error)) is None:
             raise
         raise refusal from error
     except stripe.StripeError as error:
         _log.warning("stripe does not answer", error=type(error).__name__, request=error.request_id or "")
-        raise Unsure(failed=(error.http_status or 0) >= 500) from error
+        raise Unsure(spent=_is_spent(error)) from error
 
 
-def _declined(error: stripe.CardError) -> FailedPrecondition:
+def _declined(error: stripe.CardError) -> Declined:
     code = (error.error.decline_code if error.error else None) or error.code or "unknown"
-    message = error.user_message or "The card was declined."
-    return FailedPrecondition(message, reason="CARD_DECLINED", metadata={"decline_code": code})
+    return Declined(error.user_message or "The card was declined.", code=code)
+
+
+def _is_spent(error: stripe.StripeError) -> bool:
+    """Whether Stripe has ended this request with a failure of its own, which it now repeats for the key.
+
+    Only a repeated answer says so: behind a first 500, or one from a proxy, the request may still be at work.
+    """
+    replayed = (error.headers or {}).get("Idempotent-Replayed") == "true"
+    return replayed and (error.http_status or 0) >= 500
 
 
 def _refused(error: stripe.InvalidRequestError) -> InvalidArgument | FailedPrecondition | None:

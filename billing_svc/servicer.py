@@ -1,5 +1,4 @@
 """BillingService, one method an RPC; the rows become messages at the bottom."""
-# ruff: noqa: N802 - RPCs are named by the contract
 
 import grpc
 from chatmesh.billing.v1 import billing_pb2 as pb

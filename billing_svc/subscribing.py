@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import store
-from billing_svc.driver import Driver, Order, Unsure
+from billing_svc.driver import Declined, Driver, Order, Unsure
 from billing_svc.models import IdempotencyKey, Subscription
 from billing_svc.plans import Interval, Plans
 from billing_svc.projection import Projection
@@ -44,18 +44,17 @@ class Subscribing:
     async def subscribe(self, user_id: str, order: Order, *, key: str) -> Subscription:
         """The user's new subscription, or the one that the same key and order made before.
 
-        Raises AlreadyExists, InvalidArgument (the key was another order's; Stripe does not know what was named),
-        FailedPrecondition (declined, or no card), and Unavailable when it is open whether it happened.
+        Raises AlreadyExists, Declined, FailedPrecondition (no card), InvalidArgument (the key was another order's;
+        Stripe does not know what was named), and Unsure when it is open whether it happened.
         """
-        row = await self._begin(user_id, order, key=key)
+        row, new = await self._begin(user_id, order, key=key)
         if row.status == store.PENDING:
-            row = await self._make(row, order)
+            customer = await self._customer(user_id)
+            row = await (self._make if new else self._resume)(row, order, customer)
         if row.status == store.PENDING:
-            raise Unsure(failed=False)
+            raise Unsure
         if row.status == store.DECLINED:
-            raise FailedPrecondition(
-                row.decline_message, reason="CARD_DECLINED", metadata={"decline_code": row.decline_code}
-            )
+            raise Declined(row.decline_message, code=row.decline_code)
         return row
 
     async def sweep(self) -> None:
@@ -79,14 +78,14 @@ class Subscribing:
             except (ServiceError, stripe.StripeError) as error:
                 _log.warning("a waiting subscription was not made", subscription=row.id, error=str(error))
 
-    async def _begin(self, user_id: str, order: Order, *, key: str) -> Subscription:
-        """The row to go on with: a new one, or the one of the same key."""
+    async def _begin(self, user_id: str, order: Order, *, key: str) -> tuple[Subscription, bool]:
+        """The row to go on with, and whether it is a new one or the one of the same key."""
         now = datetime.now(UTC)
         row = _row(user_id, order, now=now)
         try:
             async with self._database.transaction() as session:
                 if known := await self._known(session, user_id, order, key=key):
-                    return known
+                    return known, False
                 await store.add_customer(session, user_id, now=now)
                 session.add(row)
                 await session.flush()
@@ -101,10 +100,10 @@ class Subscribing:
             # Another subscription is there: perhaps this very request, come twice at once.
             async with self._database.transaction() as session:
                 if known := await self._known(session, user_id, order, key=key):
-                    return known
+                    return known, False
             message = "you have a subscription, or one is being made: change that one"
             raise AlreadyExists(message, reason="SUBSCRIPTION_EXISTS") from None
-        return row
+        return row, True
 
     async def _known(self, session: AsyncSession, user_id: str, order: Order, *, key: str) -> Subscription | None:
         found = await store.known_key(session, user_id, key) if key else None
@@ -115,38 +114,38 @@ class Subscribing:
             raise InvalidArgument.of("idempotency_key", message, reason="IDEMPOTENCY_KEY_REUSED")
         return await store.subscription(session, found.subscription_id)
 
-    async def _make(self, row: Subscription, order: Order) -> Subscription:
+    async def _make(self, row: Subscription, order: Order, customer: str) -> Subscription:
         """Have Stripe make it and follow; the row as it is then, which may be a declined one."""
-        customer = await self._customer(row.user_id)
         try:
             await self._driver.subscribe(customer, order, subscription_id=row.id, attempt=row.attempt)
         except Unsure as unsure:
-            if unsure.failed:
+            if unsure.spent:
                 async with self._database.transaction() as session:
                     await store.next_attempt(session, row.id, after=row.attempt)
             raise
-        except FailedPrecondition as refusal:
-            if code := refusal.metadata.get("decline_code"):
-                return await self._decline(row, code=code, message=refusal.message)
-            await self._drop(row)
+        except Declined as declined:
+            async with self._database.transaction() as session:
+                await store.declined(session, row.id, code=declined.code, message=declined.message)
             raise
-        except (InvalidArgument, stripe.InvalidRequestError):
+        except (FailedPrecondition, InvalidArgument, stripe.InvalidRequestError):
             await self._drop(row)
             raise
         return await self._follow(row, customer)
 
-    async def _end(self, row: Subscription, *, give_up: bool) -> None:
-        """End a row that was left waiting: Stripe may have made it, or may make it now, or it is too late."""
-        customer = await self._customer(row.user_id)
+    async def _resume(self, row: Subscription, order: Order, customer: str) -> Subscription:
+        """Go on with a row that was left waiting: Stripe may have made it already, and perhaps under a spent key."""
         row = await self._follow(row, customer)
-        if row.status != store.PENDING:
-            _log.warning("a subscription that was left waiting exists", subscription=row.id)
-        elif give_up or (order := self._order(row)) is None:
-            _log.warning("a subscription that was left waiting is given up", subscription=row.id)
+        return row if row.status != store.PENDING else await self._make(row, order, customer)
+
+    async def _end(self, row: Subscription, *, give_up: bool) -> None:
+        """End a row that was left waiting, or drop it when it is too late to make it."""
+        customer = await self._customer(row.user_id)
+        order = None if give_up else self._order(row)
+        if order is not None:
+            row = await self._resume(row, order, customer)
+        elif (row := await self._follow(row, customer)).status == store.PENDING:
             await self._drop(row)
-        else:
-            await self._make(row, order)
-            _log.warning("a subscription that was left waiting was made", subscription=row.id)
+        _log.warning("a subscription that was left waiting has ended", subscription=row.id, status=row.status)
 
     async def _customer(self, user_id: str) -> str:
         """Stripe's id of the user's customer."""
@@ -162,11 +161,6 @@ class Subscribing:
     async def _follow(self, row: Subscription, customer: str) -> Subscription:
         async with self._database.transaction() as session:
             await self._projection.follow(session, customer)
-            return await store.subscription(session, row.id) or row
-
-    async def _decline(self, row: Subscription, *, code: str, message: str) -> Subscription:
-        async with self._database.transaction() as session:
-            await store.declined(session, row.id, code=code, message=message)
             return await store.subscription(session, row.id) or row
 
     async def _drop(self, row: Subscription) -> None:

@@ -13,8 +13,8 @@ from billing_svc.emulator.refusals import Refused
 
 _KEPT_SECONDS = 24 * 60 * 60
 _LONGEST_KEY = 255
-# Done, or refused by the bank; everything else failed a check.
-_KEPT_STATUSES = (200, 402)
+# Done, refused by the bank, or failed in Stripe itself; everything else failed a check.
+_KEPT_STATUSES = (200, 402, 500)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Faults on request: what a network does to an answer after Stripe has committed.
+"""Faults on request: what Stripe and the network between do on a bad day.
 
-`POST /_emulator/faults` with `{"path": "/v1/subscriptions", "effect": "drop", "times": 2}` as JSON: the next two POSTs
-to that path are done, and then `drop`: the connection is cut, or `hold`: no answer comes until the caller gives up.
+`POST /_emulator/faults` with `{"path": "/v1/subscriptions", "effect": "drop", "times": 2}` as JSON spoils the next two
+POSTs to that path. `drop`: it is done, and the connection cut before the answer; `hold`: it is done, and no answer
+comes until the caller gives up; `fail`: it is not done, but answered with a 500 that the key then repeats.
 `GET` lists those that still wait.
 """
 
@@ -10,6 +11,8 @@ from typing import Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from billing_svc.emulator.refusals import Refused
 
 _HOLD_SECONDS = 3600
 
@@ -20,7 +23,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(pattern="^/v1/")
-    effect: Literal["drop", "hold"]
+    effect: Literal["drop", "hold", "fail"]
     times: int = Field(default=1, ge=1)
 
 
@@ -41,14 +44,22 @@ class Faults:
         return web.json_response([fault.model_dump() for fault in self._waiting])
 
     async def strike(self, request: web.Request) -> None:
-        """Spoil the answer to this request if its turn has come."""
-        fault = next((fault for fault in self._waiting if fault.path == request.path), None)
-        if fault is None or request.method != "POST":
-            return
-        fault.times -= 1
-        if not fault.times:
-            self._waiting.remove(fault)
-        if fault.effect == "hold":
+        """Spoil the answer to this request, which was done, if its turn has come."""
+        if self._take(request, "hold"):
             await asyncio.sleep(_HOLD_SECONDS)
-        if request.transport:
+        elif self._take(request, "drop") and request.transport:
             request.transport.abort()
+
+    def failure(self, request: web.Request) -> Refused | None:
+        """Stripe's own failure, if it is the turn of this request, which is then not done."""
+        if self._take(request, "fail"):
+            return Refused("An unknown error occurred", status=500, type_="api_error")
+        return None
+
+    def _take(self, request: web.Request, effect: str) -> bool:
+        for fault in self._waiting:
+            if request.method == "POST" and (fault.path, fault.effect) == (request.path, effect):
+                fault.times -= 1
+                self._waiting = [each for each in self._waiting if each.times]
+                return True
+        return False

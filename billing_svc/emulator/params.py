@@ -13,7 +13,8 @@ def decode(pairs: Iterable[tuple[str, str]]) -> Json:
     """Form or query pairs as Stripe reads them: brackets nest, and numbered or empty brackets are a list's places."""
     root: Json = {}
     for name, value in pairs:
-        *outer, last = _KEYS.findall(name) + ([""] if name.endswith("[]") else [])
+        keys = _KEYS.findall(name)
+        *outer, last = [*keys, ""] if name.endswith("[]") else keys or [name]
         place = root
         for key in outer:
             place = place.setdefault(key, {})

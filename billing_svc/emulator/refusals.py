@@ -3,7 +3,7 @@
 from billing_svc.emulator.objects import Json
 
 
-class Refused(Exception):  # noqa: N818 - what it is to the caller: Stripe's error object
+class Refused(Exception):
     """A request that Stripe would refuse, with the HTTP status and the error object that it would answer."""
 
     def __init__(self, message: str, *, status: int = 400, type_: str = "invalid_request_error", **more: str) -> None:

@@ -64,7 +64,7 @@ class Emulator:
 
     def _served_by(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
-            body = (await request.read()).decode()
+            body = (await request.read()).decode(errors="replace")
             answer = self._answer(request, handler, body)
             await self._faults.strike(request)
             return _response(answer, request.headers.get("Idempotency-Key", ""))
@@ -108,6 +108,8 @@ class Emulator:
         call.params.texts("expand")  # every endpoint takes it; a handler without anything to expand ignores it
         try:
             with self._objects.transaction():
+                if failure := self._faults.failure(request):
+                    raise failure
                 body = handler(call)
                 call.params.refuse_unknown()
         except Refused as refused:

@@ -13,9 +13,10 @@ from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
 from billing_svc import app
 from billing_svc.emulator import server
 from billing_svc.settings import BillingSettings
-from svckit import clients
+from svckit import clients, postgres
 from svckit.identity import ServiceCredential
 from svckit.local import Engines
+from svckit.postgres import Database
 from tests.billing_svc.customer import Customer, OneKey
 from tests.billing_svc.stripe_side import StripeSide, looking_at
 
@@ -91,6 +92,12 @@ def start(settings: BillingSettings) -> Start:
 async def billing(start: Start) -> AsyncIterator[Billing]:
     async with start() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+async def database(billing: Billing) -> AsyncIterator[Database]:
+    async with postgres.connected(str(billing.settings.database_url)) as connected:
+        yield connected
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -13,12 +14,15 @@ from chatmesh.auth.v1 import auth_pb2
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer, add_AuthServiceServicer_to_server
 from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
+from sqlalchemy import update
 
+from billing_svc.models import Subscription
 from billing_svc.settings import BillingSettings
 from svckit import clients, server
-from svckit.errors import Unavailable
+from svckit.errors import AlreadyExists, Unavailable
 from svckit.identity import ServiceCredential, TokenVerifier
 from svckit.local.ports import free_port
+from svckit.postgres import Database
 from svckit.rpc.status import received
 from tests.billing_svc.conftest import SERVICES, Billing, Start
 from tests.billing_svc.customer import KEY, Customer, OneKey
@@ -77,6 +81,48 @@ async def test_an_open_outcome_is_settled_by_a_repeat_with_the_same_key(
     assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
     assert len(await stripe_side.customers(customer.id)) == 1
     assert len(await stripe_side.subscriptions(customer.id)) == 1
+
+
+async def test_a_failure_that_stripe_would_repeat_for_ever_is_overcome(
+    customer: Customer, stripe_side: StripeSide
+) -> None:
+    """Stripe keeps its own 500 with the key, so the next attempt needs another key, and a look whether it is there."""
+    await stripe_side.spoil("/v1/subscriptions", "fail")
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await customer.subscribe("pro", idempotency_key="once")
+
+    made = await customer.subscribe("pro", idempotency_key="once")
+
+    assert isinstance(received(failed.value), Unavailable)
+    assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
+    assert len(await stripe_side.subscriptions(customer.id)) == 1
+
+
+async def test_what_nobody_waits_for_any_more_is_not_made(
+    start: Start, database: Database, customer: Customer, stripe_side: StripeSide
+) -> None:
+    await stripe_side.spoil("/v1/subscriptions", "fail")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await customer.subscribe("pro")
+    async with database.transaction() as session:
+        late = update(Subscription).where(Subscription.user_id == customer.id)
+        await session.execute(late.values(created_at=Subscription.created_at - timedelta(minutes=11)))
+
+    async with start() as restarted:
+        again = await until(lambda: _subscribed(Customer(restarted.stub, customer.id), "team"))
+
+    assert again.plan_id == "team"
+    assert len(await stripe_side.subscriptions(customer.id)) == 1
+
+
+async def _subscribed(customer: Customer, plan_id: str) -> pb.Subscription | None:
+    """A new subscription; none while another one is in its way."""
+    try:
+        return await customer.subscribe(plan_id)
+    except grpc.aio.AioRpcError as error:
+        if isinstance(received(error), AlreadyExists):
+            return None
+        raise
 
 
 class _Keys(AuthServiceServicer):

@@ -30,12 +30,6 @@ from tests.billing_svc.waiting import until
 _ALL_TRIES = 3
 
 
-@pytest.fixture(scope="module")
-async def database(billing: Billing) -> AsyncIterator[Database]:
-    async with postgres.connected(str(billing.settings.database_url)) as connected:
-        yield connected
-
-
 def _event(**different: object) -> Json:
     about = {"id": "sub_of_nobody", "object": "subscription", "customer": "cus_nobody"}
     return {
@@ -257,6 +251,30 @@ async def test_the_emulators_own_webhooks_arrive_although_the_first_try_fails(
 
         assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
         assert len(tries) > len(set(tries))
+
+
+async def test_webhooks_that_race_with_our_own_answer_change_nothing(
+    start: Start, new_database: Callable[[], Awaitable[str]], tmp_path: Path
+) -> None:
+    async with (
+        _forwarding() as (url, forward_to),
+        server.running(
+            listen="127.0.0.1:0", data=tmp_path / "e.sqlite", webhook_url=url, webhook_secret=SECRETS[1]
+        ) as stripe_url,
+        start(stripe_api_base=stripe_url, database_url=await new_database()) as billing,
+        looking_at(stripe_url) as stripe_side,
+        postgres.connected(str(billing.settings.database_url)) as database,
+    ):
+        forward_to(lambda payload, header: _send(billing, payload, header))
+        customers = [billing.customer() for _ in range(5)]
+        await asyncio.gather(*(customer.subscribe("pro") for customer in customers))
+
+        for customer in customers:
+            told = await stripe_side.events((await stripe_side.customers(customer.id))[0])
+            await _settled(database, told[-1], "applied")
+            assert len(await customer.subscriptions()) == 1
+            assert len((await customer.invoices()).invoices) == 1
+            assert (await customer.entitlements()).version == 1
 
 
 Forward = Callable[[bytes, str], Awaitable[None]]

@@ -9,9 +9,9 @@ AnswerT = TypeVar("AnswerT")
 PATIENCE = 30.0  # seconds; nothing passes or fails by the time it takes
 
 
-async def until(question: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+async def until(question: Callable[[], Awaitable[AnswerT | None]]) -> AnswerT:
     """Ask until the answer is not empty."""
     async with asyncio.timeout(PATIENCE):
-        while not (answer := await question()):  # noqa: ASYNC110 (it happens in another process)
+        while not (answer := await question()):
             await asyncio.sleep(0.02)
     return answer
