@@ -10,9 +10,19 @@ from chatmesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from svckit import clients, identity
+from svckit import clients
 from svckit.errors import Unauthenticated, Unavailable
-from svckit.identity import Claims, RemoteKeys, Role, ServiceCredential, SigningKey, TokenVerifier, keys_of, mint
+from svckit.identity import (
+    Claims,
+    RemoteKeys,
+    Role,
+    ServiceCredential,
+    SigningKey,
+    TokenVerifier,
+    keys_of,
+    mint,
+    tokens,
+)
 from svckit.server import Service
 from tests.svckit.probe import KEY, claims, fetch_keys, serving, verifier
 
@@ -22,7 +32,7 @@ SECRET = "a secret of the tests, long enough"
 def forge(header: dict[str, Any], payload: dict[str, Any], *, key: SigningKey = KEY) -> str:
     """A well-signed EdDSA token with any header and claims."""
     header = {"alg": "EdDSA", "typ": "at+jwt", "kid": key.kid, **header}
-    return jwt.encode(header, payload, key.key, registry=identity._EDDSA)
+    return jwt.encode(header, payload, key.key, registry=tokens._EDDSA)
 
 
 def payload(**changes: Any) -> dict[str, Any]:
@@ -104,7 +114,7 @@ class Ended(set[str]):
 
 async def test_an_ended_session_is_refused_even_with_a_token_that_was_good_before() -> None:
     ended = Ended()
-    strict = TokenVerifier(keys=RemoteKeys(fetch_keys), revocations=ended)  # type: ignore[arg-type]
+    strict = TokenVerifier(keys=RemoteKeys(fetch_keys), revocations=ended)
     token = forge({}, payload(sid="s"))
     await strict.verify(token)
     ended.add("s")

@@ -1,0 +1,24 @@
+"""What both kinds of token have in common: JSON Web Tokens, each with a type of its own (RFC 8725, section 3.11)."""
+
+from collections.abc import Mapping
+
+from joserfc import jws, jwt
+
+AUDIENCE = "chatmesh"
+
+_LEEWAY = 30  # seconds by which two machines' clocks may differ
+
+
+def expect_type(token: str, type_: str) -> Mapping[str, object]:
+    """The token's header, still unverified, if it is of that type: one kind of token must never pass for another."""
+    header = jws.extract_compact(token.encode()).headers()
+    if header.get("typ") != type_:
+        raise ValueError(f"its type is not {type_}")
+    return header
+
+
+def claims_registry(*required: str, **values: str) -> jwt.JWTClaimsRegistry:
+    """Checks `iat` and `exp` with some leeway, that `required` claims are there, and that `values` are as given."""
+    options: dict[str, jwt.ClaimsOption] = {name: {"essential": True} for name in ("exp", "iat", *required)}
+    options |= {name: {"essential": True, "value": value} for name, value in values.items()}
+    return jwt.JWTClaimsRegistry(None, _LEEWAY, **options)
