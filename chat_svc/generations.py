@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+
+import structlog
 
 from chat_svc import sending
 from chat_svc.catalogue import Catalogue
@@ -18,6 +21,8 @@ from chat_svc.streams import Narrator, Streams
 from svckit import rpc
 from svckit.ids import new_id
 from svckit.postgres import Database
+
+_log = structlog.get_logger(__name__)
 
 _CANCEL = "chat:cancel"
 _FIRST_PAUSE = 0.05  # seconds between asking for a cancellation and looking whether it has happened; doubles
@@ -117,7 +122,7 @@ class Generations:
             narrator=Narrator(streams=self._streams, generation_id=generation.id),
             endings=self._endings,
         )
-        self._spawn(run.run()).add_done_callback(lambda _: self._runs.pop(generation.id))
+        self._spawn(run.run()).add_done_callback(partial(self._ended, generation.id))
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do work that no request can cancel, and that keeps the request's ids but not its deadline."""
@@ -125,6 +130,11 @@ class Generations:
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
+
+    def _ended(self, generation_id: str, task: asyncio.Task[Any]) -> None:
+        del self._runs[generation_id]
+        if not task.cancelled() and (error := task.exception()):  # the watch over leases will end it
+            _log.error("a generation could not be ended", generation=generation_id, exc_info=error)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -99,6 +99,7 @@ class Generation(Base):
         Index("generations_running", "owner_id", postgresql_where=text("state = 'running'")),
         Index("generations_runner", "runner", postgresql_where=text("state = 'running'")),
         Index("generations_message", "message_id", unique=True),
+        Index("generations_question", "user_message_id"),
         Index("generations_conversation", "conversation_id"),
     )
 

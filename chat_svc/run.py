@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from enum import Enum
 
@@ -72,6 +72,8 @@ class Run:
             _log.warning("another replica has ended this generation", generation=self._accepted.generation.id)
             self.stop(Stop.INTERRUPTED)
             await asyncio.wait([reading])
+        finally:
+            reading.cancel()
         await self._end(self._answer.outcome(reading, stopped=self._stopped))
 
     async def _read(self) -> None:
@@ -113,8 +115,9 @@ class Run:
                 pause = min(pause * 2, _LONGEST_PAUSE)
         # Not saved: deleted meanwhile, which cancels it, or ended by another replica, which tells it.
         if saved or self._stopped is Stop.CANCELLED:
-            for event in closing(outcome):
-                await self._narrator.tell(event)
+            with suppress(Superseded):
+                for event in closing(outcome):
+                    await self._narrator.tell(event)
 
 
 class _Answer:

@@ -73,9 +73,11 @@ class ChatServiceStub:
     """SendMessage sends a message and answers when the reply is whole.
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
-    UNAVAILABLE: the model's provider did not answer.
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
+    too long for it (CONTEXT_OVERFLOW).
+    FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
     """
     StreamMessage: _grpc.UnaryStreamMultiCallable[_chat_pb2.StreamMessageRequest, _chat_pb2.StreamMessageResponse]
     """StreamMessage sends a message and streams the reply while it is written.
@@ -155,9 +157,11 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """SendMessage sends a message and answers when the reply is whole.
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
-    UNAVAILABLE: the model's provider did not answer.
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
+    too long for it (CONTEXT_OVERFLOW).
+    FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
     """
     StreamMessage: _aio.UnaryStreamMultiCallable[_chat_pb2.StreamMessageRequest, _chat_pb2.StreamMessageResponse]  # type: ignore[assignment]
     """StreamMessage sends a message and streams the reply while it is written.
@@ -288,9 +292,11 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         """SendMessage sends a message and answers when the reply is whole.
 
         NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
-        UNAVAILABLE: the model's provider did not answer.
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
+        too long for it (CONTEXT_OVERFLOW).
+        FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
         """
 
     @_abc_1.abstractmethod
