@@ -21,7 +21,7 @@ async def redis(engines: Engines) -> AsyncIterator[Redis]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 (nobody is told what `Revocations` has heard)
+    while not condition():
         await asyncio.sleep(0.01)
 
 
