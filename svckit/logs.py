@@ -16,7 +16,7 @@ Format = Literal["json", "console"]
 # Anchored at the end: `access_token` is a secret, `tokens_in` a number.
 _SECRET = re.compile(r"(^|[_-])(password|secret|token|authorization|cookie|api[_-]?key|credential)$", re.IGNORECASE)
 # Libraries whose INFO lines repeat what our own lines say.
-_QUIET = ("aiohttp.access", "alembic.runtime.migration", "grpc._cython.cygrpc", "httpx")
+_QUIET = ("aiohttp.access", "alembic.runtime.migration", "grpc._cython.cygrpc", "httpx", "httpx2", "stripe")
 
 
 def configure(name: str, *, level: Level = "info", format_: Format = "json", stream: TextIO | None = None) -> None:

@@ -96,14 +96,20 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 async def _supervise(loop: Callable[[], Awaitable[None]]) -> None:
     pause = _FIRST_PAUSE
+    name = getattr(loop, "__qualname__", repr(loop))
     while True:
         started = time.monotonic()
         try:
             await loop()
+            log.error("a background loop returned", loop=name, again_in=pause)
+        except asyncio.CancelledError:
+            # A library can let a cancellation of its own escape; only one of this task ends the loop.
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            log.error("a background loop was cancelled from inside", loop=name, again_in=pause)
         except Exception:
-            log.exception("a background loop failed", loop=getattr(loop, "__qualname__", repr(loop)), again_in=pause)
-        else:
-            return
+            log.exception("a background loop failed", loop=name, again_in=pause)
         if time.monotonic() - started > _LONGEST_PAUSE:
             pause = _FIRST_PAUSE
         await asyncio.sleep(pause)

@@ -32,11 +32,13 @@ def _run_protoc(protos: Path, *arguments: str) -> None:
     """Run the bundled protoc; `buf/validate` has no .proto in any wheel, so its descriptors go in as a set."""
     packages = Path(grpc_tools.__file__).parent.parent
     includes = [protos, packages / "grpc_tools" / "_proto", packages]
+    # Named in full, because .venv need not be activated.
+    plugins = [f"--plugin={Path(sys.executable).parent / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     with tempfile.NamedTemporaryFile(suffix=".binpb") as validate_set:
         validate_set.write(_validate_set())
         validate_set.flush()
         sets = f"--descriptor_set_in={validate_set.name}"
-        if protoc.main(["protoc", *(f"-I{path}" for path in includes), sets, *arguments]) != 0:
+        if protoc.main(["protoc", *plugins, *(f"-I{path}" for path in includes), sets, *arguments]) != 0:
             raise SystemExit("protoc refused the protos: see the lines above")
 
 

@@ -1,7 +1,5 @@
 """What can go wrong with local processes; each message says what to do about it."""
 
-# ruff: noqa: N818 (named like the errors of svckit.errors)
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -61,11 +61,11 @@ class Pipeline(grpc.aio.ServerInterceptor):
             return handler
         rpc = self._rpcs.get(method, Rpc(method.strip("/"), access_pb2.LEVEL_UNSPECIFIED))
         handle: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        take = self._validation.each if handler.request_streaming else self._validation.checked
+        take: Callable[[Any], Any] = self._validation.each if handler.request_streaming else self._validation.checked
         streaming = handler.request_streaming or handler.response_streaming
         serve = _write_all if handler.response_streaming else _answer_once
         if handle.__module__.endswith("_pb2_grpc"):
-            serve = _refuse
+            serve, take = _refuse, _untouched
         make = _HANDLERS[handler.request_streaming, handler.response_streaming]
 
         async def call(request: Any, context: Context) -> Any:
@@ -98,6 +98,10 @@ async def _write_all(handle: Behaviour, request: Any, context: Context) -> None:
 async def _refuse(handle: Behaviour, request: Any, context: Context) -> None:
     """Stand in for a method of the generated base class, which nobody has written yet."""
     raise Unimplemented("this RPC is not served yet")
+
+
+def _untouched(request: Any) -> Any:
+    return request
 
 
 _HANDLERS = {
