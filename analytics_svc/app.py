@@ -53,7 +53,7 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[server.Serving]:
                     server.Service(
                         descriptor=_SERVICE,
                         add=add_AnalyticsServiceServicer_to_server,
-                        servicer=Analytics(clickhouse=warehouse, lag=lag),  # type: ignore[abstract] # RPCs of a later issue
+                        servicer=Analytics(clickhouse=warehouse, lag=lag),
                     )
                 ],
                 listen=settings.listen,

@@ -54,9 +54,7 @@ async def serving(
         endings = Endings(database=database, redis=redis, token_life=ACCESS_TOKEN_LIFE, clock=clock)
         accounts = Accounts(database=database, passwords=pool, endings=endings, clock=clock)
         sessions = Sessions(database=database, passwords=pool, endings=endings, key=key, clock=clock)
-        servicer = Auth(  # type: ignore[abstract] # RPCs of a later issue
-            accounts=accounts, sessions=sessions, database=database, secure_cookies=settings.production
-        )
+        servicer = Auth(accounts=accounts, sessions=sessions, database=database, secure_cookies=settings.production)
         revocations = Revocations(redis)
         post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
         relay = Relay(database=database, table=models.outbox, bus=bus)

@@ -63,9 +63,7 @@ async def serving(settings: BillingSettings, *, keys: KeySource | None = None) -
         await stack.enter_async_context(
             process.background(revocations.run, relay.run, subscribing.sweep, webhooks.apply_waiting)
         )
-        servicer = Billing(  # type: ignore[abstract] # RPCs of a later issue
-            database=database, plans=plans, subscribing=subscribing, webhooks=webhooks
-        )
+        servicer = Billing(database=database, plans=plans, subscribing=subscribing, webhooks=webhooks)
         yield await stack.enter_async_context(
             server.running(
                 name=_NAME,

@@ -84,9 +84,7 @@ async def serving(
             )
         )
         await stack.enter_async_context(generations.owned())
-        servicer = Chat(  # type: ignore[abstract] # RPCs of a later issue
-            database=database, catalogue=models_, generations=generations, streams=streams, endings=endings
-        )
+        servicer = Chat(database=database, catalogue=models_, generations=generations, streams=streams, endings=endings)
         running = await stack.enter_async_context(
             server.running(
                 name=_NAME,

@@ -60,7 +60,9 @@ def generate(target: Path) -> None:
     sources = _sources(PROTOS)
     services = [source for source in sources if "\nservice " in (PROTOS / source).read_text()]
     _run_protoc(PROTOS, f"--python_out={target}", f"--mypy_out=quiet:{target}", VALIDATE, *sources)
-    _run_protoc(PROTOS, f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}", *services)
+    # Concrete: a servicer may leave RPCs to a later release, and they answer UNIMPLEMENTED.
+    stubs = "quiet,generate_concrete_servicer_stubs"
+    _run_protoc(PROTOS, f"--grpc_python_out={target}", f"--mypy_grpc_out={stubs}:{target}", *services)
     write_image(PROTOS, target / DESCRIPTORS)
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import grpc.aio
-from google.rpc import code_pb2  # type: ignore[import-untyped]
+from google.rpc import code_pb2
 
 from edge.transcoder.upstream import Metadata, Reply, UpstreamError
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from multidict import CIMultiDict
 
 CONTENT_TYPE = "application/problem+json"

@@ -54,7 +54,7 @@ async def auth_address(signing_key: SigningKey) -> AsyncIterator[str]:
             server.Service(
                 descriptor=AUTH,
                 add=add_AuthServiceServicer_to_server,
-                servicer=Keys(signing_key),  # type: ignore[abstract] # only what is asked for here
+                servicer=Keys(signing_key),
             )
         ],
         listen=f"{LOOPBACK}:0",

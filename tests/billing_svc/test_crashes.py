@@ -140,7 +140,7 @@ async def _auth(settings: BillingSettings) -> AsyncIterator[str]:
     service = server.Service(
         auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
         add_AuthServiceServicer_to_server,
-        _Keys(),  # type: ignore[abstract] # the others are not called
+        _Keys(),
     )
     async with server.running(
         name="auth",

@@ -202,7 +202,7 @@ async def test_keys_come_from_auths_list_of_signing_keys() -> None:
             )
 
     descriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
-    service = Service(descriptor, auth_pb2_grpc.add_AuthServiceServicer_to_server, Auth())  # type: ignore[abstract]
+    service = Service(descriptor, auth_pb2_grpc.add_AuthServiceServicer_to_server, Auth())
     async with (
         serving(None, services=[service]) as started,
         clients.channel(started.address, services=[descriptor]) as channel,

@@ -13,7 +13,7 @@ import grpc.aio
 import grpc_tools
 from aiohttp import ClientSession, web
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.rpc import status_pb2  # type: ignore[import-untyped]
+from google.rpc import status_pb2
 from grpc_tools import protoc
 from yarl import URL
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 from edge.transcoder import Call, problem_of
 from edge.transcoder.problems import json_path

@@ -78,7 +78,7 @@ def eventually() -> Callable[[Condition], Awaitable[None]]:
     """Wait until a condition holds; pytest's time-out ends a wait that never will."""
 
     async def wait(condition: Condition) -> None:
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+        while not await condition():
             await asyncio.sleep(0.02)
 
     return wait

@@ -126,7 +126,7 @@ async def test_a_second_start_names_the_first(folder: Path) -> None:
 async def test_engines_killed_while_they_are_first_made_start_the_next_time(folder: Path) -> None:
     async with _supervisor(folder) as process:
         unfinished = folder / "postgres.unfinished"
-        while not unfinished.exists():  # noqa: ASYNC110 - nothing but the folder tells that initdb has begun
+        while not unfinished.exists():
             await asyncio.sleep(0.005)
         process.kill()
         await process.wait()

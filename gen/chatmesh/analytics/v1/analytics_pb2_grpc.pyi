@@ -154,7 +154,7 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     GetOverview: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetOverviewRequest, _analytics_pb2.GetOverviewResponse]  # type: ignore[assignment]
     """GetOverview answers the state of things now."""
 
-class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
+class AnalyticsServiceServicer:
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
     numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
 
@@ -162,7 +162,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
     """
 
-    @_abc_1.abstractmethod
     def GetUserGrowth(
         self,
         request: _analytics_pb2.GetUserGrowthRequest,
@@ -170,7 +169,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetUserGrowthResponse, _abc.Awaitable[_analytics_pb2.GetUserGrowthResponse]]:
         """GetUserGrowth answers how the number of accounts grew, bucket by bucket."""
 
-    @_abc_1.abstractmethod
     def GetActiveUsers(
         self,
         request: _analytics_pb2.GetActiveUsersRequest,
@@ -178,7 +176,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetActiveUsersResponse, _abc.Awaitable[_analytics_pb2.GetActiveUsersResponse]]:
         """GetActiveUsers answers how many people sent at least one message, bucket by bucket."""
 
-    @_abc_1.abstractmethod
     def GetSignups(
         self,
         request: _analytics_pb2.GetSignupsRequest,
@@ -186,7 +183,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetSignupsResponse, _abc.Awaitable[_analytics_pb2.GetSignupsResponse]]:
         """GetSignups answers sign-ups and verified addresses, bucket by bucket."""
 
-    @_abc_1.abstractmethod
     def GetTopUsers(
         self,
         request: _analytics_pb2.GetTopUsersRequest,
@@ -194,7 +190,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetTopUsersResponse, _abc.Awaitable[_analytics_pb2.GetTopUsersResponse]]:
         """GetTopUsers answers the people who use most."""
 
-    @_abc_1.abstractmethod
     def GetChatActivity(
         self,
         request: _analytics_pb2.GetChatActivityRequest,
@@ -202,7 +197,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetChatActivityResponse, _abc.Awaitable[_analytics_pb2.GetChatActivityResponse]]:
         """GetChatActivity answers what happens in conversations, bucket by bucket."""
 
-    @_abc_1.abstractmethod
     def GetTokens(
         self,
         request: _analytics_pb2.GetTokensRequest,
@@ -210,7 +204,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetTokensResponse, _abc.Awaitable[_analytics_pb2.GetTokensResponse]]:
         """GetTokens answers tokens by plan."""
 
-    @_abc_1.abstractmethod
     def GetChatByProvider(
         self,
         request: _analytics_pb2.GetChatByProviderRequest,
@@ -218,7 +211,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetChatByProviderResponse, _abc.Awaitable[_analytics_pb2.GetChatByProviderResponse]]:
         """GetChatByProvider answers answers by provider."""
 
-    @_abc_1.abstractmethod
     def GetChatByModel(
         self,
         request: _analytics_pb2.GetChatByModelRequest,
@@ -226,7 +218,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetChatByModelResponse, _abc.Awaitable[_analytics_pb2.GetChatByModelResponse]]:
         """GetChatByModel answers answers by model."""
 
-    @_abc_1.abstractmethod
     def GetRevenueTotal(
         self,
         request: _analytics_pb2.GetRevenueTotalRequest,
@@ -234,7 +225,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetRevenueTotalResponse, _abc.Awaitable[_analytics_pb2.GetRevenueTotalResponse]]:
         """GetRevenueTotal answers money received in the range."""
 
-    @_abc_1.abstractmethod
     def GetMrr(
         self,
         request: _analytics_pb2.GetMrrRequest,
@@ -242,7 +232,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetMrrResponse, _abc.Awaitable[_analytics_pb2.GetMrrResponse]]:
         """GetMrr answers monthly recurring revenue at the end of the range, and its course."""
 
-    @_abc_1.abstractmethod
     def GetRevenueOverTime(
         self,
         request: _analytics_pb2.GetRevenueOverTimeRequest,
@@ -250,7 +239,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetRevenueOverTimeResponse, _abc.Awaitable[_analytics_pb2.GetRevenueOverTimeResponse]]:
         """GetRevenueOverTime answers money received, bucket by bucket."""
 
-    @_abc_1.abstractmethod
     def GetRevenueByPlan(
         self,
         request: _analytics_pb2.GetRevenueByPlanRequest,
@@ -258,7 +246,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetRevenueByPlanResponse, _abc.Awaitable[_analytics_pb2.GetRevenueByPlanResponse]]:
         """GetRevenueByPlan answers money received, by plan."""
 
-    @_abc_1.abstractmethod
     def GetLtv(
         self,
         request: _analytics_pb2.GetLtvRequest,
@@ -266,7 +253,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetLtvResponse, _abc.Awaitable[_analytics_pb2.GetLtvResponse]]:
         """GetLtv answers what a subscriber is worth over the whole time."""
 
-    @_abc_1.abstractmethod
     def GetProviderUsage(
         self,
         request: _analytics_pb2.GetProviderUsageRequest,
@@ -274,7 +260,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetProviderUsageResponse, _abc.Awaitable[_analytics_pb2.GetProviderUsageResponse]]:
         """GetProviderUsage answers requests and tokens by provider."""
 
-    @_abc_1.abstractmethod
     def GetProviderPerformance(
         self,
         request: _analytics_pb2.GetProviderPerformanceRequest,
@@ -282,7 +267,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetProviderPerformanceResponse, _abc.Awaitable[_analytics_pb2.GetProviderPerformanceResponse]]:
         """GetProviderPerformance answers how fast and how reliably providers answer."""
 
-    @_abc_1.abstractmethod
     def GetProviderCost(
         self,
         request: _analytics_pb2.GetProviderCostRequest,
@@ -290,7 +274,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetProviderCostResponse, _abc.Awaitable[_analytics_pb2.GetProviderCostResponse]]:
         """GetProviderCost answers what providers cost, by model."""
 
-    @_abc_1.abstractmethod
     def GetPopularModels(
         self,
         request: _analytics_pb2.GetPopularModelsRequest,
@@ -298,7 +281,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetPopularModelsResponse, _abc.Awaitable[_analytics_pb2.GetPopularModelsResponse]]:
         """GetPopularModels answers the models asked most."""
 
-    @_abc_1.abstractmethod
     def GetRetention(
         self,
         request: _analytics_pb2.GetRetentionRequest,
@@ -306,7 +288,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetRetentionResponse, _abc.Awaitable[_analytics_pb2.GetRetentionResponse]]:
         """GetRetention answers who comes back: cohorts by first registration."""
 
-    @_abc_1.abstractmethod
     def GetStickiness(
         self,
         request: _analytics_pb2.GetStickinessRequest,
@@ -314,7 +295,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetStickinessResponse, _abc.Awaitable[_analytics_pb2.GetStickinessResponse]]:
         """GetStickiness answers how often active people come back."""
 
-    @_abc_1.abstractmethod
     def GetFunnel(
         self,
         request: _analytics_pb2.GetFunnelRequest,
@@ -322,7 +302,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetFunnelResponse, _abc.Awaitable[_analytics_pb2.GetFunnelResponse]]:
         """GetFunnel answers how far people come: registered, verified, first message, paid."""
 
-    @_abc_1.abstractmethod
     def GetConversationStats(
         self,
         request: _analytics_pb2.GetConversationStatsRequest,
@@ -330,7 +309,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetConversationStatsResponse, _abc.Awaitable[_analytics_pb2.GetConversationStatsResponse]]:
         """GetConversationStats answers how long conversations are."""
 
-    @_abc_1.abstractmethod
     def GetChurn(
         self,
         request: _analytics_pb2.GetChurnRequest,
@@ -338,7 +316,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetChurnResponse, _abc.Awaitable[_analytics_pb2.GetChurnResponse]]:
         """GetChurn answers who left, and what that cost."""
 
-    @_abc_1.abstractmethod
     def GetMrrMovements(
         self,
         request: _analytics_pb2.GetMrrMovementsRequest,
@@ -346,7 +323,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetMrrMovementsResponse, _abc.Awaitable[_analytics_pb2.GetMrrMovementsResponse]]:
         """GetMrrMovements answers what moved MRR, bucket by bucket; start plus net is end, always."""
 
-    @_abc_1.abstractmethod
     def GetMargin(
         self,
         request: _analytics_pb2.GetMarginRequest,
@@ -354,7 +330,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetMarginResponse, _abc.Awaitable[_analytics_pb2.GetMarginResponse]]:
         """GetMargin answers what is left of revenue after the providers' cost, by plan."""
 
-    @_abc_1.abstractmethod
     def GetProviderErrors(
         self,
         request: _analytics_pb2.GetProviderErrorsRequest,
@@ -362,7 +337,6 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analytics_pb2.GetProviderErrorsResponse, _abc.Awaitable[_analytics_pb2.GetProviderErrorsResponse]]:
         """GetProviderErrors answers what goes wrong at providers."""
 
-    @_abc_1.abstractmethod
     def GetOverview(
         self,
         request: _analytics_pb2.GetOverviewRequest,

@@ -218,10 +218,9 @@ class AuthServiceAsyncStub(AuthServiceStub):
     FAILED_PRECONDITION: it would leave no administrator (reason LAST_ADMIN).
     """
 
-class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
+class AuthServiceServicer:
     """AuthService owns accounts: it makes them, proves who is calling, and ends their sessions."""
 
-    @_abc_1.abstractmethod
     def SignUp(
         self,
         request: _auth_pb2.SignUpRequest,
@@ -235,7 +234,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the address is not one, or the password is too short, too long, common, or equal to the address.
         """
 
-    @_abc_1.abstractmethod
     def SignIn(
         self,
         request: _auth_pb2.SignInRequest,
@@ -247,7 +245,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
         """
 
-    @_abc_1.abstractmethod
     def SignOut(
         self,
         request: _auth_pb2.SignOutRequest,
@@ -255,7 +252,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.SignOutResponse, _abc.Awaitable[_auth_pb2.SignOutResponse]]:
         """SignOut ends the caller's session everywhere and clears the cookie."""
 
-    @_abc_1.abstractmethod
     def GetMe(
         self,
         request: _auth_pb2.GetMeRequest,
@@ -263,7 +259,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.GetMeResponse, _abc.Awaitable[_auth_pb2.GetMeResponse]]:
         """GetMe answers who the caller is."""
 
-    @_abc_1.abstractmethod
     def UpdateMe(
         self,
         request: _auth_pb2.UpdateMeRequest,
@@ -271,7 +266,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.UpdateMeResponse, _abc.Awaitable[_auth_pb2.UpdateMeResponse]]:
         """UpdateMe changes what the caller may change of the own account."""
 
-    @_abc_1.abstractmethod
     def DeleteMe(
         self,
         request: _auth_pb2.DeleteMeRequest,
@@ -282,7 +276,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED: the current password is wrong.
         """
 
-    @_abc_1.abstractmethod
     def VerifyEmail(
         self,
         request: _auth_pb2.VerifyEmailRequest,
@@ -293,7 +286,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the token is unknown, used or older than 24 hours (reason TOKEN_INVALID).
         """
 
-    @_abc_1.abstractmethod
     def ResendVerification(
         self,
         request: _auth_pb2.ResendVerificationRequest,
@@ -301,7 +293,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.ResendVerificationResponse, _abc.Awaitable[_auth_pb2.ResendVerificationResponse]]:
         """ResendVerification mails a new verification link; the answer is the same for every address."""
 
-    @_abc_1.abstractmethod
     def ForgotPassword(
         self,
         request: _auth_pb2.ForgotPasswordRequest,
@@ -309,7 +300,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.ForgotPasswordResponse, _abc.Awaitable[_auth_pb2.ForgotPasswordResponse]]:
         """ForgotPassword mails a link that resets the password; the answer is the same for every address."""
 
-    @_abc_1.abstractmethod
     def ResetPassword(
         self,
         request: _auth_pb2.ResetPasswordRequest,
@@ -320,7 +310,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is refused.
         """
 
-    @_abc_1.abstractmethod
     def ChangePassword(
         self,
         request: _auth_pb2.ChangePasswordRequest,
@@ -331,7 +320,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED: the current password is wrong.
         """
 
-    @_abc_1.abstractmethod
     def RefreshToken(
         self,
         request: _auth_pb2.RefreshTokenRequest,
@@ -344,7 +332,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED: the token is unknown, expired or used (reason REFRESH_TOKEN_INVALID).
         """
 
-    @_abc_1.abstractmethod
     def ListSessions(
         self,
         request: _auth_pb2.ListSessionsRequest,
@@ -352,7 +339,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.ListSessionsResponse, _abc.Awaitable[_auth_pb2.ListSessionsResponse]]:
         """ListSessions lists the caller's live sessions, newest first."""
 
-    @_abc_1.abstractmethod
     def RevokeSession(
         self,
         request: _auth_pb2.RevokeSessionRequest,
@@ -363,7 +349,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such session, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def RevokeOtherSessions(
         self,
         request: _auth_pb2.RevokeOtherSessionsRequest,
@@ -371,7 +356,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.RevokeOtherSessionsResponse, _abc.Awaitable[_auth_pb2.RevokeOtherSessionsResponse]]:
         """RevokeOtherSessions ends all of the caller's sessions but the one that calls."""
 
-    @_abc_1.abstractmethod
     def CreateApiKey(
         self,
         request: _auth_pb2.CreateApiKeyRequest,
@@ -379,7 +363,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.CreateApiKeyResponse, _abc.Awaitable[_auth_pb2.CreateApiKeyResponse]]:
         """CreateApiKey makes a key for programs; its secret is shown this once."""
 
-    @_abc_1.abstractmethod
     def ListApiKeys(
         self,
         request: _auth_pb2.ListApiKeysRequest,
@@ -387,7 +370,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.ListApiKeysResponse, _abc.Awaitable[_auth_pb2.ListApiKeysResponse]]:
         """ListApiKeys lists the caller's keys, without their secrets, newest first."""
 
-    @_abc_1.abstractmethod
     def DeleteApiKey(
         self,
         request: _auth_pb2.DeleteApiKeyRequest,
@@ -398,7 +380,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such key, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ListSigningKeys(
         self,
         request: _auth_pb2.ListSigningKeysRequest,
@@ -406,7 +387,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.ListSigningKeysResponse, _abc.Awaitable[_auth_pb2.ListSigningKeysResponse]]:
         """ListSigningKeys answers the public keys of access tokens as a JSON Web Key Set (RFC 7517)."""
 
-    @_abc_1.abstractmethod
     def ExchangeSession(
         self,
         request: _auth_pb2.ExchangeSessionRequest,
@@ -417,7 +397,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED: the session or key is unknown, expired or revoked.
         """
 
-    @_abc_1.abstractmethod
     def ListUsers(
         self,
         request: _auth_pb2.ListUsersRequest,
@@ -425,7 +404,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.ListUsersResponse, _abc.Awaitable[_auth_pb2.ListUsersResponse]]:
         """ListUsers lists accounts, newest first."""
 
-    @_abc_1.abstractmethod
     def GetUser(
         self,
         request: _auth_pb2.GetUserRequest,
@@ -436,7 +414,6 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such account.
         """
 
-    @_abc_1.abstractmethod
     def UpdateUser(
         self,
         request: _auth_pb2.UpdateUserRequest,

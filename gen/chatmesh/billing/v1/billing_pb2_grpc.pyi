@@ -240,10 +240,9 @@ class BillingServiceAsyncStub(BillingServiceStub):
     NOT_FOUND: no such webhook.
     """
 
-class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
+class BillingServiceServicer:
     """BillingService owns what customers pay and what they get for it. Amounts are whole minor units of their currency."""
 
-    @_abc_1.abstractmethod
     def ListPlans(
         self,
         request: _billing_pb2.ListPlansRequest,
@@ -251,7 +250,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.ListPlansResponse, _abc.Awaitable[_billing_pb2.ListPlansResponse]]:
         """ListPlans lists what can be subscribed to, cheapest first."""
 
-    @_abc_1.abstractmethod
     def GetSubscription(
         self,
         request: _billing_pb2.GetSubscriptionRequest,
@@ -262,7 +260,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such subscription, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ListSubscriptions(
         self,
         request: _billing_pb2.ListSubscriptionsRequest,
@@ -270,7 +267,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.ListSubscriptionsResponse, _abc.Awaitable[_billing_pb2.ListSubscriptionsResponse]]:
         """ListSubscriptions lists the caller's subscriptions, newest first; at most one of them is live."""
 
-    @_abc_1.abstractmethod
     def CreateSubscription(
         self,
         request: _billing_pb2.CreateSubscriptionRequest,
@@ -286,7 +282,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
 
-    @_abc_1.abstractmethod
     def UpdateSubscription(
         self,
         request: _billing_pb2.UpdateSubscriptionRequest,
@@ -298,7 +293,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
         """
 
-    @_abc_1.abstractmethod
     def CancelSubscription(
         self,
         request: _billing_pb2.CancelSubscriptionRequest,
@@ -309,7 +303,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such subscription, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def PreviewSubscription(
         self,
         request: _billing_pb2.PreviewSubscriptionRequest,
@@ -320,7 +313,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such subscription, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ResumeSubscription(
         self,
         request: _billing_pb2.ResumeSubscriptionRequest,
@@ -332,7 +324,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
         """
 
-    @_abc_1.abstractmethod
     def CreatePayment(
         self,
         request: _billing_pb2.CreatePaymentRequest,
@@ -345,7 +336,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
         """
 
-    @_abc_1.abstractmethod
     def GetPayment(
         self,
         request: _billing_pb2.GetPaymentRequest,
@@ -356,7 +346,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such payment, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ListPayments(
         self,
         request: _billing_pb2.ListPaymentsRequest,
@@ -364,7 +353,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.ListPaymentsResponse, _abc.Awaitable[_billing_pb2.ListPaymentsResponse]]:
         """ListPayments lists the caller's payments, newest first."""
 
-    @_abc_1.abstractmethod
     def ConfirmPayment(
         self,
         request: _billing_pb2.ConfirmPaymentRequest,
@@ -375,7 +363,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such payment, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def RefundPayment(
         self,
         request: _billing_pb2.RefundPaymentRequest,
@@ -387,7 +374,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: more than what is left of it (reason REFUND_TOO_LARGE).
         """
 
-    @_abc_1.abstractmethod
     def GetInvoice(
         self,
         request: _billing_pb2.GetInvoiceRequest,
@@ -398,7 +384,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such invoice, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ListInvoices(
         self,
         request: _billing_pb2.ListInvoicesRequest,
@@ -406,7 +391,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.ListInvoicesResponse, _abc.Awaitable[_billing_pb2.ListInvoicesResponse]]:
         """ListInvoices lists the caller's invoices, newest first, without their lines."""
 
-    @_abc_1.abstractmethod
     def GetInvoicePdf(
         self,
         request: _billing_pb2.GetInvoicePdfRequest,
@@ -417,7 +401,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such invoice, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def GetBillingUsage(
         self,
         request: _billing_pb2.GetBillingUsageRequest,
@@ -425,7 +408,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.GetBillingUsageResponse, _abc.Awaitable[_billing_pb2.GetBillingUsageResponse]]:
         """GetBillingUsage answers what the running period has used and what it will cost beyond the plan."""
 
-    @_abc_1.abstractmethod
     def GetEntitlements(
         self,
         request: _billing_pb2.GetEntitlementsRequest,
@@ -433,7 +415,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.GetEntitlementsResponse, _abc.Awaitable[_billing_pb2.GetEntitlementsResponse]]:
         """GetEntitlements answers what the caller may use now."""
 
-    @_abc_1.abstractmethod
     def CreatePortalSession(
         self,
         request: _billing_pb2.CreatePortalSessionRequest,
@@ -441,7 +422,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.CreatePortalSessionResponse, _abc.Awaitable[_billing_pb2.CreatePortalSessionResponse]]:
         """CreatePortalSession makes a link to the page where customers manage cards and invoices themselves."""
 
-    @_abc_1.abstractmethod
     def CreatePaymentMethod(
         self,
         request: _billing_pb2.CreatePaymentMethodRequest,
@@ -449,7 +429,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.CreatePaymentMethodResponse, _abc.Awaitable[_billing_pb2.CreatePaymentMethodResponse]]:
         """CreatePaymentMethod starts keeping a card for later: the client secret goes to Stripe's own form."""
 
-    @_abc_1.abstractmethod
     def ReceiveStripeEvent(
         self,
         request: _billing_pb2.ReceiveStripeEventRequest,
@@ -460,7 +439,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the signature is missing, forged or too old (reason SIGNATURE_INVALID).
         """
 
-    @_abc_1.abstractmethod
     def Reconcile(
         self,
         request: _billing_pb2.ReconcileRequest,
@@ -468,7 +446,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.ReconcileResponse, _abc.Awaitable[_billing_pb2.ReconcileResponse]]:
         """Reconcile compares our rows with Stripe's and repairs ours."""
 
-    @_abc_1.abstractmethod
     def ListStripeEvents(
         self,
         request: _billing_pb2.ListStripeEventsRequest,
@@ -476,7 +453,6 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.ListStripeEventsResponse, _abc.Awaitable[_billing_pb2.ListStripeEventsResponse]]:
         """ListStripeEvents lists received webhooks, newest first."""
 
-    @_abc_1.abstractmethod
     def ReplayStripeEvent(
         self,
         request: _billing_pb2.ReplayStripeEventRequest,

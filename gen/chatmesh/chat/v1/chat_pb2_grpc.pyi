@@ -196,10 +196,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     The edge serves it at `POST /v1/chat/completions` with OpenAI's own error shape.
     """
 
-class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
+class ChatServiceServicer:
     """ChatService owns conversations and runs the language models that answer in them."""
 
-    @_abc_1.abstractmethod
     def GetConversation(
         self,
         request: _chat_pb2.GetConversationRequest,
@@ -210,7 +209,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such conversation, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ListConversations(
         self,
         request: _chat_pb2.ListConversationsRequest,
@@ -218,7 +216,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_chat_pb2.ListConversationsResponse, _abc.Awaitable[_chat_pb2.ListConversationsResponse]]:
         """ListConversations lists the caller's conversations, last used first."""
 
-    @_abc_1.abstractmethod
     def SearchConversations(
         self,
         request: _chat_pb2.SearchConversationsRequest,
@@ -226,7 +223,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_chat_pb2.SearchConversationsResponse, _abc.Awaitable[_chat_pb2.SearchConversationsResponse]]:
         """SearchConversations finds the caller's conversations by words in titles and messages, best match first."""
 
-    @_abc_1.abstractmethod
     def CreateConversation(
         self,
         request: _chat_pb2.CreateConversationRequest,
@@ -237,7 +233,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the model is not one of ListModels.
         """
 
-    @_abc_1.abstractmethod
     def UpdateConversation(
         self,
         request: _chat_pb2.UpdateConversationRequest,
@@ -248,7 +243,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such conversation, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def DeleteConversation(
         self,
         request: _chat_pb2.DeleteConversationRequest,
@@ -259,7 +253,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such conversation, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ListMessages(
         self,
         request: _chat_pb2.ListMessagesRequest,
@@ -270,7 +263,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such conversation, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def RegenerateMessage(
         self,
         request: _chat_pb2.RegenerateMessageRequest,
@@ -283,7 +275,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
         """
 
-    @_abc_1.abstractmethod
     def SendMessage(
         self,
         request: _chat_pb2.SendMessageRequest,
@@ -299,7 +290,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
         """
 
-    @_abc_1.abstractmethod
     def StreamMessage(
         self,
         request: _chat_pb2.StreamMessageRequest,
@@ -310,7 +300,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors before the first event are those of SendMessage; later ones are the terminal event `error`.
         """
 
-    @_abc_1.abstractmethod
     def Converse(
         self,
         request_iterator: _MaybeAsyncIterator[_chat_pb2.ConverseRequest],
@@ -318,7 +307,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_chat_pb2.ConverseResponse], _abc.AsyncIterator[_chat_pb2.ConverseResponse]]:
         """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP."""
 
-    @_abc_1.abstractmethod
     def ListModels(
         self,
         request: _chat_pb2.ListModelsRequest,
@@ -326,7 +314,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_chat_pb2.ListModelsResponse, _abc.Awaitable[_chat_pb2.ListModelsResponse]]:
         """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them."""
 
-    @_abc_1.abstractmethod
     def GetGeneration(
         self,
         request: _chat_pb2.GetGenerationRequest,
@@ -337,7 +324,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such generation, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def ResumeGeneration(
         self,
         request: _chat_pb2.ResumeGenerationRequest,
@@ -349,7 +335,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         OUT_OF_RANGE: its events are no longer kept; read the message instead (reason STREAM_EXPIRED).
         """
 
-    @_abc_1.abstractmethod
     def CancelGeneration(
         self,
         request: _chat_pb2.CancelGenerationRequest,
@@ -360,7 +345,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such generation, or it is not the caller's.
         """
 
-    @_abc_1.abstractmethod
     def GetUsage(
         self,
         request: _chat_pb2.GetUsageRequest,
@@ -368,7 +352,6 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_chat_pb2.GetUsageResponse, _abc.Awaitable[_chat_pb2.GetUsageResponse]]:
         """GetUsage answers what the caller used of the plan in the running period."""
 
-    @_abc_1.abstractmethod
     def CreateChatCompletion(
         self,
         request: _chat_pb2.CreateChatCompletionRequest,
