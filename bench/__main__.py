@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ class LoadFailed(Exception):
 
 async def measured(rounds: int, folder: Path) -> list[Round]:
     """All rounds; fewer when a slow machine would make it too long. Each round begins with another target."""
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     found: list[Round] = []
     began = time.monotonic()
     async with asyncio.timeout(_LIMIT), rig.running(folder) as running:
@@ -90,6 +93,8 @@ def main() -> None:
         sys.exit(f"bench: {error}")
     except TimeoutError:
         sys.exit(f"bench: not done within {_LIMIT:.0f} s; the machine is too busy to measure on")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("bench: stopped")
     _say("\n" + report.tables(rounds))
     options.output.write_text(report.document(rounds, machine=machine), encoding="utf-8")
     _say(f"\nwritten to {options.output.name}\n")
