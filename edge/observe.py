@@ -15,6 +15,7 @@ _DURATION = Histogram(
 # Labels are bounded: routes come from the contracts, methods from this list.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNROUTED = "unrouted"
+_ASKED_ALL_THE_TIME = frozenset({"/livez", "/readyz", "/metrics"})  # by machines, every few seconds
 
 log = structlog.get_logger("edge.access")
 
@@ -33,7 +34,7 @@ class Observation:
         seconds = time.perf_counter() - self.began
         _child(self.method if self.method in _METHODS else "_OTHER", self.route, status).observe(seconds)
         milliseconds = round(seconds * 1000, 2)
-        say = log.warning if status >= 500 else log.info
+        say = log.warning if status >= 500 else log.debug if self.route in _ASKED_ALL_THE_TIME else log.info
         say("request", method=self.method, route=self.route, status=status, ms=milliseconds, user_id=self.user_id)
 
 

@@ -15,6 +15,7 @@ Format = Literal["json", "console"]
 
 # Anchored at the end: `access_token` is a secret, `tokens_in` a number.
 _SECRET = re.compile(r"(^|[_-])(password|secret|token|authorization|cookie|api[_-]?key|credential)$", re.IGNORECASE)
+_NOT_FOR_PEOPLE = frozenset({"service", "span_id", "trace_id"})
 # Libraries whose INFO lines repeat what our own lines say.
 _QUIET = ("aiohttp.access", "alembic.runtime.migration", "grpc._cython.cygrpc", "httpx", "httpx2", "stripe")
 
@@ -23,13 +24,10 @@ def configure(name: str, *, level: Level = "info", format_: Format = "json", str
     """Write this process's log, and what its libraries log, to `stream` (standard output), marked as `service=name`."""
     stream = stream or sys.stdout
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _context(name),
-        _mask_secrets,
-    ]
-    ends = _ends(format_, colors=stream.isatty())
+    for_people = format_ == "console"
+    time = structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people, key="time")
+    shared: list[Processor] = [structlog.stdlib.add_log_level, time, _context(name), _mask_secrets]
+    ends = _ends_for_people(colors=stream.isatty()) if for_people else _ENDS_FOR_MACHINES
     structlog.configure(
         processors=[*shared, *ends],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -43,10 +41,21 @@ def configure(name: str, *, level: Level = "info", format_: Format = "json", str
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def _ends(format_: Format, *, colors: bool) -> list[Processor]:
-    if format_ == "console":
-        return [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+_ENDS_FOR_MACHINES: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _ends_for_people(*, colors: bool) -> list[Processor]:
+    """Whoever reads the console knows which process writes to it; the ids stay, to be searched for elsewhere."""
+
+    def leave_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {key: value for key, value in event.items() if key not in _NOT_FOR_PEOPLE and value != ""}
+
+    # Plain tracebacks: those with local variables take seconds, and show secrets.
+    formatter = structlog.dev.plain_traceback
+    return [
+        leave_out,
+        structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", exception_formatter=formatter),
+    ]
 
 
 def _context(name: str) -> Processor:

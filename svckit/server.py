@@ -11,13 +11,13 @@ import structlog
 from chatmesh.access.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from svckit import admin, rpc
 from svckit.health import Health
 from svckit.identity import ServiceCredential, TokenVerifier
 from svckit.rpc.call import rpcs_of
-from svckit.rpc.pipeline import OPEN_SERVICES
+from svckit.rpc.pipeline import OPEN_SERVICES, REFLECTION
 
 log = structlog.get_logger(__name__)
 
@@ -121,8 +121,23 @@ def _add(services: Sequence[Service], server: grpc.aio.Server) -> Health:
     names = [service.descriptor.full_name for service in services]
     health = Health(names)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection([*names, *OPEN_SERVICES], server)
+    _reflect([*names, *OPEN_SERVICES], server)
     return health
+
+
+def _reflect(names: Sequence[str], server: grpc.aio.Server) -> None:
+    """Serve reflection in both versions. The package has v1alpha only; v1 has the same messages under another name.
+
+    https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
+    """
+    info = grpc.stream_stream_rpc_method_handler(
+        reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(version, {"ServerReflectionInfo": info}) for version in REFLECTION]
+    )
 
 
 def _check_levels(services: Sequence[ServiceDescriptor]) -> None:

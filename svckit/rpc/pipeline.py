@@ -21,7 +21,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour: TypeAlias = Callable[[Any, Context], Any]
 
 # For every gRPC client and probe, whoever it is, and answered even when the server is full.
-OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
+REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+OPEN_SERVICES = frozenset({"grpc.health.v1.Health", *REFLECTION})
 
 
 class Pipeline(grpc.aio.ServerInterceptor):

@@ -2,13 +2,13 @@ import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from svckit import clients, server
 from tests.svckit.probe import DESCRIPTOR, ProbeServicer, Reply, Request, calling, pb2_grpc, serving, stub
@@ -19,7 +19,10 @@ SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 # Their stubs are typed without methods.
 health_of: Any = health_pb2_grpc.HealthStub
-reflection_of: Any = reflection_pb2_grpc.ServerReflectionStub
+Reflect: TypeAlias = (
+    "grpc.aio.StreamStreamMultiCallable["
+    "reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse]"
+)
 
 
 class Named(ProbeServicer):  # type: ignore[misc]
@@ -81,11 +84,16 @@ async def test_whoever_watches_health_hears_that_the_server_stops_and_does_not_h
     assert statuses == [SERVING, NOT_SERVING]
 
 
-async def test_reflection_lists_the_services() -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_lists_the_services(version: str) -> None:
     async with serving(Named()) as started, grpc.aio.insecure_channel(started.address) as channel:
+        reflect: Reflect = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
         ask = reflection_pb2.ServerReflectionRequest(list_services="")
-        call = reflection_of(channel).ServerReflectionInfo(iter([ask]))
-        answers = [answer async for answer in call]
+        answers = [answer async for answer in reflect(iter([ask]))]
 
     listed = {service.name for service in answers[0].list_services_response.service}
     assert {"kitprobe.v1.ProbeService", "grpc.health.v1.Health"} <= listed
