@@ -15,7 +15,7 @@ PROCESSES = (EdgeSettings, AuthSettings, ChatSettings, BillingSettings, Analytic
 
 
 def test_every_setting_is_in_the_example_and_nothing_else() -> None:
-    named = set(re.findall(r"^([A-Z0-9_]+)=", EXAMPLE.read_text(), re.MULTILINE))
+    named = set(re.findall(r"^#([A-Z0-9_]+)=", EXAMPLE.read_text(), re.MULTILINE))
 
     settings = {field.upper() for process in PROCESSES for field in process.model_fields}
     assert named == settings | {"CHATMESH_HOME"}
