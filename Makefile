@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: install ## Start the whole mesh on this machine; Ctrl-C stops it
@@ -20,10 +20,13 @@ install: .venv/installed ## Make .venv ready from the lock
 	@touch $@
 
 .PHONY: test
-test: check pytest ## Install what is needed, check everything, run every test
+test: check ## The same as check: install what is needed, check everything, run every test
 
 .PHONY: check
-check: install ## Lint, types, import contracts, generated code, protos: all but the tests
+check: lint pytest ## What continuous integration runs
+
+.PHONY: lint
+lint: install ## Format, lint, types, import contracts, generated code, protos: all but the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
