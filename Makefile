@@ -15,9 +15,14 @@ run: install ## Start the whole mesh on this machine; Ctrl-C stops it
 .PHONY: install
 install: .venv/installed ## Make .venv ready from the lock
 
-.venv/installed: locks/dev.txt locks/uv.txt pyproject.toml tools/install.sh
+# The file holds the folder that .venv was made in: its programs name it, so a moved project needs a new one.
+MOVED := $(shell grep -qsxF '$(CURDIR)' .venv/installed || echo moved)
+.PHONY: moved
+moved:
+
+.venv/installed: locks/dev.txt locks/uv.txt pyproject.toml tools/install.sh $(MOVED)
 	@PYTHON=$(PYTHON) tools/install.sh locks/dev.txt
-	@touch $@
+	@pwd > $@
 
 .PHONY: test
 test: check ## The same as check: install what is needed, check everything, run every test

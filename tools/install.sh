@@ -10,7 +10,11 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     say "Python 3.11 or newer is needed, found: $("$python" --version 2>&1 || true). Name another: make $* PYTHON=python3.12"
     exit 1
 fi
-if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+if [ -e .venv/installed ] && [ "$(cat .venv/installed)" != "$PWD" ]; then
+    say "the project was moved"
+    rm -rf .venv
+fi
+if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     say "making .venv"
     rm -rf .venv
     if ! "$python" -m venv .venv; then
