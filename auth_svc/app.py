@@ -1,4 +1,4 @@
-"""The auth service as a running thing: everything that it is made of, put together once for production and tests."""
+"""The auth service as a running thing: put together once for production and tests."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +7,6 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from chatmesh.auth.v1 import auth_pb2
 from chatmesh.auth.v1.auth_pb2_grpc import add_AuthServiceServicer_to_server
-from redis.asyncio import Redis
 
 from auth_svc import clock as clocks
 from auth_svc import models, passwords, signing_keys
@@ -22,7 +21,7 @@ from auth_svc.servicer import Auth
 from auth_svc.sessions import ACCESS_TOKEN_LIFE, Sessions
 from auth_svc.settings import AuthSettings
 from auth_svc.smtp import SmtpServer
-from svckit import events, postgres, process, server
+from svckit import events, postgres, process, redis_client, server
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier
 from svckit.outbox import Relay
 from svckit.postgres import Database
@@ -32,7 +31,7 @@ from svckit.server import Service, Serving
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _NAME = "auth"
-_REDIS_SECONDS = 2.0
+_AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 
 
 @asynccontextmanager
@@ -40,29 +39,27 @@ async def serving(
     settings: AuthSettings, *, hasher: Hasher | None = None, clock: Clock = clocks.now
 ) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives. `hasher` is argon2id by the settings if there is no other."""
-    secret = settings.service_secret.get_secret_value()
-    await postgres.migrate(str(settings.database_url), schema=models.SCHEMA, scripts=MIGRATIONS)
+    url, secret = str(settings.database_url), settings.service_secret.get_secret_value()
+    await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
     async with (
-        postgres.connected(str(settings.database_url), name=_NAME) as database,
+        postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
-        Redis.from_url(
-            str(settings.redis_url), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
-        ) as redis,
+        redis_client.connected(str(settings.redis_url)) as redis,
         passwords.opened(hasher or argon2id(settings), workers=settings.argon2_workers) as pool,
     ):
         key = await signing_keys.find_or_make(database, Seal(secret))
         endings = Endings(database=database, redis=redis, token_life=ACCESS_TOKEN_LIFE, clock=clock)
         accounts = Accounts(database=database, passwords=pool, endings=endings, clock=clock)
         sessions = Sessions(database=database, passwords=pool, endings=endings, key=key, clock=clock)
-        servicer = Auth(accounts=accounts, sessions=sessions, database=database, secure_cookies=settings.production)
-        revocations = Revocations(redis)
         post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
+        revocations = Revocations(redis)
         relay = Relay(database=database, table=models.outbox, bus=bus)
+        servicer = Auth(accounts=accounts, sessions=sessions, database=database, secure_cookies=settings.production)
         async with (
-            process.background(revocations.run, endings.run, post.run, relay.run),
+            process.background(revocations.run, relay.run, endings.run, post.run),
             server.running(
                 name=_NAME,
-                services=[_service(servicer)],
+                services=[Service(_AUTH, add_AuthServiceServicer_to_server, servicer)],
                 listen=settings.listen,
                 admin_listen=settings.admin_listen,
                 verifier=TokenVerifier(keys=_own_keys(database), revocations=revocations),
@@ -98,8 +95,3 @@ def _stationery(settings: AuthSettings) -> Stationery:
     return Stationery(
         sender=settings.mail_from, public_url=str(settings.public_url), for_developers=not settings.production
     )
-
-
-def _service(servicer: Auth) -> Service:
-    descriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
-    return Service(descriptor=descriptor, add=add_AuthServiceServicer_to_server, servicer=servicer)

@@ -1,14 +1,12 @@
 """The chat service as a running thing: put together once for production and tests."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from chatmesh.auth.v1 import auth_pb2
 from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
-from redis.asyncio import Redis
 
 from chat_svc import catalogue, models
 from chat_svc.endings import Endings
@@ -20,18 +18,16 @@ from chat_svc.servicer import Chat
 from chat_svc.settings import ChatSettings
 from chat_svc.signals import Signals
 from chat_svc.streams import Streams
-from svckit import clients, events, postgres, process, server
-from svckit.identity import KeySource, RemoteKeys, ServiceCredential, TokenVerifier, keys_of
+from svckit import events, postgres, process, redis_client, server
+from svckit.identity import KeySource, ServiceCredential
 from svckit.outbox import Relay
-from svckit.revocations import Revocations
 from svckit.server import Service, Serving
+from svckit.verification import token_verifier
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _NAME = "chat"
-_REDIS_SECONDS = 2.0
 _CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
-_AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 # Of the time that a stop gives, generations get this part, so that their readers still see how they end.
 _WRITING_PART = 0.8
 
@@ -51,54 +47,48 @@ async def serving(
     url = str(settings.database_url)
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
     await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(postgres.connected(url, name=_NAME))
-        bus = await stack.enter_async_context(events.connected(settings.nats_url, name=_NAME))
-        redis = await stack.enter_async_context(
-            Redis.from_url(
-                str(settings.redis_url), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
-            )
-        )
-        auth = await stack.enter_async_context(
-            clients.channel(settings.auth_service_url, services=[_AUTH], credential=credential)
-        )
-        providers = await stack.enter_async_context(_providers(settings, patience=patience))
-        models_ = catalogue.load(providers=providers)
+    async with (
+        postgres.connected(url, name=_NAME) as database,
+        events.connected(settings.nats_url, name=_NAME) as bus,
+        redis_client.connected(str(settings.redis_url)) as redis,
+        token_verifier(
+            auth_service_url=settings.auth_service_url, redis=redis, credential=credential, keys=keys
+        ) as verifier,
+        _providers(settings, patience=patience) as providers,
+    ):
+        offered = catalogue.load(providers=providers)
         signals = Signals(redis)
         streams = Streams(redis=redis, signals=signals)
-        endings = Endings(database=database, streams=streams, catalogue=models_)
+        endings = Endings(database=database, streams=streams, catalogue=offered)
         generations = Generations(
             database=database,
             signals=signals,
             streams=streams,
             endings=endings,
-            catalogue=models_,
+            catalogue=offered,
             providers=providers,
         )
         leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
-        revocations = Revocations(redis)
         relay = Relay(database=database, table=models.outbox, bus=bus)
-        await stack.enter_async_context(
-            process.background(
-                revocations.run, relay.run, signals.run, generations.hear_cancels, leases.hold, leases.watch
-            )
-        )
-        await stack.enter_async_context(generations.owned())
-        servicer = Chat(database=database, catalogue=models_, generations=generations, streams=streams, endings=endings)
-        running = await stack.enter_async_context(
+        servicer = Chat(database=database, catalogue=offered, generations=generations, streams=streams, endings=endings)
+        async with (
+            process.background(relay.run, signals.run, generations.hear_cancels, leases.hold, leases.watch),
+            generations.owned(),
             server.running(
                 name=_NAME,
                 services=[Service(_CHAT, add_ChatServiceServicer_to_server, servicer)],
                 listen=settings.listen,
                 admin_listen=settings.admin_listen,
-                verifier=TokenVerifier(keys=keys or RemoteKeys(keys_of(auth)), revocations=revocations),
+                verifier=verifier,
                 credential=credential,
                 checks={"postgres": database.ping},  # without Redis and NATS, what was written can still be read
                 grace=grace,
-            )
-        )
-        stack.callback(generations.interrupt_in, grace * _WRITING_PART)
-        yield running
+            ) as running,
+        ):
+            try:
+                yield running
+            finally:
+                generations.interrupt_in(grace * _WRITING_PART)
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ from chatmesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from chatmesh.billing.v1 import billing_pb2
 from chatmesh.chat.v1 import chat_pb2
 from google.protobuf.descriptor import ServiceDescriptor
-from redis.asyncio import Redis
 
 from edge import webhooks
 from edge.callers import Callers
@@ -26,7 +25,7 @@ from edge.requests import Requests
 from edge.sessions import Credential, Exchanged, Sessions
 from edge.settings import EdgeSettings
 from edge.transcoder import GrpcUpstream, Options, Transcoder
-from svckit import clients, process
+from svckit import clients, process, redis_client
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier, keys_of
 from svckit.revocations import Revocations
 from svckit.rpc.status import received
@@ -71,8 +70,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             )
             for name in ("auth", "billing")
         ]
-        redis = Redis.from_url(str(settings.redis_url))
-        stack.push_async_callback(redis.aclose)
+        redis = await stack.enter_async_context(redis_client.connected(str(settings.redis_url)))
         revocations = Revocations(redis)
         await stack.enter_async_context(process.background(revocations.run))
         callers = Callers(

@@ -1,0 +1,26 @@
+"""How a service that is not auth itself believes access tokens: the keys are auth's, ended sessions come by Redis."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chatmesh.auth.v1 import auth_pb2
+from redis.asyncio import Redis
+
+from svckit import clients, process
+from svckit.identity import KeySource, RemoteKeys, ServiceCredential, TokenVerifier, keys_of
+from svckit.revocations import Revocations
+
+_AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
+
+
+@asynccontextmanager
+async def token_verifier(
+    *, auth_service_url: str, redis: Redis, credential: ServiceCredential, keys: KeySource | None = None
+) -> AsyncIterator[TokenVerifier]:
+    """A verifier that hears of ended sessions while the block runs; its keys come from auth if none are given."""
+    revocations = Revocations(redis)
+    async with (
+        clients.channel(auth_service_url, services=[_AUTH], credential=credential) as auth,
+        process.background(revocations.run),
+    ):
+        yield TokenVerifier(keys=keys or RemoteKeys(keys_of(auth)), revocations=revocations)
