@@ -1,4 +1,4 @@
-"""AnalyticsService: one method a report. Fills series with zeros and says what a report covers."""
+"""The RPCs of AnalyticsService, one method each. Those that are not here are not served yet."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,12 @@ from typing import Protocol
 
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceServicer
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from analytics_svc import ranges, store
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.ranges import Range
 from svckit.rpc.call import Context
+from svckit.timestamps import timestamp
 
 # Up to here ClickHouse's `uniq` counts exactly.
 _EXACT_UP_TO = 65_536
@@ -34,7 +34,10 @@ class _Series(_Dated, Protocol):
 
 
 class Analytics(AnalyticsServiceServicer):
-    """`lag` answers the age of the oldest event that is not counted yet, in seconds, or None if that is not known."""
+    """Serves reports; a series has every bucket of its range, those with nothing in them as zeros.
+
+    `lag` answers the age of the oldest event that is not counted yet, in seconds, or None if that is not known.
+    """
 
     def __init__(self, *, clickhouse: ClickHouse, lag: Callable[[], Awaitable[float | None]]) -> None:
         self._clickhouse = clickhouse
@@ -126,8 +129,8 @@ class Analytics(AnalyticsServiceServicer):
             end_date=span.last,
             interval=span.interval,
             timezone=span.zone.key,
-            data_through=_timestamp(newest) if newest else None,
-            generated_at=_timestamp(datetime.now(UTC)),
+            data_through=timestamp(newest),
+            generated_at=timestamp(datetime.now(UTC)),
         )
 
 
@@ -152,9 +155,3 @@ def _whole(request: _Dated) -> Range:
 def _ratio(part: int, whole: int) -> float | None:
     """0 to 1 with 4 decimals; None when there is nothing to be a part of."""
     return round(part / whole, 4) if whole else None
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

@@ -1,11 +1,9 @@
 """The RPCs of AuthService, one method each. Those that are not here are not served yet."""
 
-from datetime import datetime
 from urllib.parse import unquote
 
 from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from auth_svc import models, signing_keys
 from auth_svc.accounts import Accounts
@@ -15,6 +13,7 @@ from svckit.errors import Unauthenticated
 from svckit.identity import Role
 from svckit.postgres import Database
 from svckit.rpc.call import Context
+from svckit.timestamps import timestamp
 
 # Said to everybody who signs up or asks for a mail, whether or not one is sent.
 _SEE_MAIL = "If this address can be used, a mail is on its way to it: open the link in it to go on."
@@ -78,7 +77,7 @@ class Auth(AuthServiceServicer):
             raise Unauthenticated("the API key is unknown", reason="API_KEY_INVALID")
         session_id, access = await self._sessions.exchange(request.session_token)
         return pb.ExchangeSessionResponse(
-            access_token=access.value, expire_time=_timestamp(access.expires_at), session_id=session_id
+            access_token=access.value, expire_time=timestamp(access.expires_at), session_id=session_id
         )
 
     async def _set_cookie(self, context: Context, value: str, *, seconds: int) -> None:
@@ -110,24 +109,18 @@ def _user(user: models.User) -> pb.User:
         role=_ROLES[user.as_role],
         email_verified=user.verified,
         disabled=user.disabled_at is not None,
-        create_time=_timestamp(user.created_at),
+        create_time=timestamp(user.created_at),
     )
 
 
 def _tokens(signed_in: SignedIn) -> pb.TokenPair:
     return pb.TokenPair(
         access_token=signed_in.access.value,
-        access_token_expire_time=_timestamp(signed_in.access.expires_at),
+        access_token_expire_time=timestamp(signed_in.access.expires_at),
         refresh_token=signed_in.refresh.value,
-        refresh_token_expire_time=_timestamp(signed_in.refresh.expires_at),
+        refresh_token_expire_time=timestamp(signed_in.refresh.expires_at),
     )
 
 
 def _signing_key(key: models.StoredKey) -> pb.SigningKey:
     return pb.SigningKey(kty="OKP", crv="Ed25519", use="sig", alg="EdDSA", kid=key.kid, x=key.x)
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

@@ -1,15 +1,14 @@
 """What the rest of the mesh is told: a before and an after, as events."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from chatmesh.events.v1 import events_pb2 as ev
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from billing_svc.models import Entitlement, Invoice, Payment, Subscription
 from billing_svc.plans import Limits
 from billing_svc.store import PENDING
+from svckit.timestamps import timestamp
 
 _ENDED = ("canceled", "incomplete_expired")
 # Stripe counts a trial as nothing owed; a late payment still is.
@@ -58,8 +57,8 @@ def _created(row: Subscription, after: Standing) -> Message:
         user_id=row.user_id,
         subscription_id=row.id,
         plan=after.plan,
-        interval=interval(after.interval),
-        status=status(after.status),
+        interval=_interval(after.interval),
+        status=_status(after.status),
         currency=row.currency.upper(),
         mrr_before_minor=0,
         mrr_after_minor=after.mrr_minor,
@@ -72,9 +71,9 @@ def _changed(row: Subscription, before: Standing, after: Standing) -> Message:
         subscription_id=row.id,
         plan_before=before.plan,
         plan_after=after.plan,
-        interval=interval(after.interval),
-        status_before=status(before.status),
-        status=status(after.status),
+        interval=_interval(after.interval),
+        status_before=_status(before.status),
+        status=_status(after.status),
         currency=row.currency.upper(),
         mrr_before_minor=before.mrr_minor,
         mrr_after_minor=after.mrr_minor,
@@ -87,7 +86,7 @@ def _cancelled(row: Subscription, before: Standing, after: Standing) -> Message:
         user_id=row.user_id,
         subscription_id=row.id,
         plan=before.plan,
-        status=status(after.status),
+        status=_status(after.status),
         currency=row.currency.upper(),
         mrr_before_minor=before.mrr_minor,
         mrr_after_minor=0,
@@ -128,7 +127,7 @@ def entitlements_changed(row: Entitlement) -> Message:
         user_id=row.user_id,
         version=row.version,
         plan=row.plan_id,
-        status=status(row.status) if row.status else ev.SUBSCRIPTION_STATUS_UNSPECIFIED,
+        status=_status(row.status) if row.status else ev.SUBSCRIPTION_STATUS_UNSPECIFIED,
         limits=ev.Limits(
             tokens_per_period=limits.tokens_per_month,
             overage=bool(limits.overage_per_1000_tokens),
@@ -141,17 +140,9 @@ def entitlements_changed(row: Entitlement) -> Message:
     )
 
 
-def interval(word: str) -> ev.BillingInterval.ValueType:
+def _interval(word: str) -> ev.BillingInterval.ValueType:
     return ev.BillingInterval.Value(f"BILLING_INTERVAL_{word.upper()}")
 
 
-def status(word: str) -> ev.SubscriptionStatus.ValueType:
+def _status(word: str) -> ev.SubscriptionStatus.ValueType:
     return ev.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{word.upper()}")
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

@@ -1,12 +1,10 @@
-"""BillingService, one method an RPC; the rows become messages at the bottom."""
+"""The RPCs of BillingService, one method each. Those that are not here are not served yet."""
 
-import grpc
 from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceServicer
 
 from billing_svc import paging, store
 from billing_svc.driver import Order
-from billing_svc.facts import timestamp
 from billing_svc.models import Entitlement, Invoice, Subscription
 from billing_svc.money import Money
 from billing_svc.plans import Interval, Limits, Plan, Plans
@@ -15,8 +13,8 @@ from billing_svc.webhooks import Webhooks
 from svckit import identity
 from svckit.errors import InvalidArgument, NotFound
 from svckit.postgres import Database
-
-Context = grpc.aio.ServicerContext[object, object]
+from svckit.rpc.call import Context
+from svckit.timestamps import timestamp
 
 _DEFAULT_CURRENCY = "usd"
 _INTERVALS: dict[int, Interval] = {
@@ -27,7 +25,7 @@ _INTERVALS: dict[int, Interval] = {
 
 
 class Billing(BillingServiceServicer):
-    """What is not here answers UNIMPLEMENTED."""
+    """Serves plans, subscriptions, invoices and entitlements; each caller sees their own."""
 
     def __init__(self, *, database: Database, plans: Plans, subscribing: Subscribing, webhooks: Webhooks) -> None:
         self._database = database

@@ -1,14 +1,12 @@
 """Rows as callers see them: from the tables' shape to the contract's."""
 
-from datetime import datetime
-
 from chatmesh.chat.v1 import chat_pb2 as pb
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chat_svc import catalogue
 from chat_svc.endings import bill_of, finish_reason, token_usage
 from chat_svc.models import Conversation, Generation, State
 from chat_svc.store import Told
+from svckit.timestamps import timestamp
 
 
 def conversation(row: Conversation) -> pb.Conversation:
@@ -19,8 +17,8 @@ def conversation(row: Conversation) -> pb.Conversation:
         provider=row.provider,
         model=row.model,
         archived=row.archived,
-        create_time=_timestamp(row.create_time),
-        update_time=_timestamp(row.update_time),
+        create_time=timestamp(row.create_time),
+        update_time=timestamp(row.update_time),
         active_message_id=row.active_message_id or "",
     )
 
@@ -34,7 +32,7 @@ def message(told: Told) -> pb.Message:
         author=pb.Author.Value(f"AUTHOR_{row.author.upper()}"),
         text=row.text,
         state=pb.STATE_DONE,
-        create_time=_timestamp(row.create_time),
+        create_time=timestamp(row.create_time),
     )
     if generation_ is not None:
         message_.MergeFrom(_written_by(generation_))
@@ -51,8 +49,8 @@ def generation(row: Generation, *, text: str) -> pb.Generation:
         text=text,
         finish_reason=finish_reason(row.finish_reason),
         usage=token_usage(bill_of(row)) if ended else None,
-        create_time=_timestamp(row.create_time),
-        end_time=_timestamp(row.end_time) if row.end_time else None,
+        create_time=timestamp(row.create_time),
+        end_time=timestamp(row.end_time),
     )
 
 
@@ -87,9 +85,3 @@ def _written_by(row: Generation) -> pb.Message:
 
 def _state(row: Generation) -> pb.State.ValueType:
     return pb.State.Value(f"STATE_{row.state.upper()}")
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
