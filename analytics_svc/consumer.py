@@ -22,7 +22,7 @@ from analytics_svc.position import Fenced, Position
 from analytics_svc.reader import Interrupted, place, reading
 from analytics_svc.rows import EventRow, row
 from svckit.errors import ResourceExhausted, Unavailable
-from svckit.events import BadEvent, Bus, received
+from svckit.events import BadEvent, Bus, raise_if_cancelled, received
 from svckit.ids import new_id
 
 DURABLE = "analytics"
@@ -59,7 +59,7 @@ class Consumer:
                 _log.info("another instance counts the events, standing by")
                 await self._stand_by()
             except (nats.errors.Error, Interrupted, Unavailable, ResourceExhausted) as error:
-                _raise_if_cancelled()
+                raise_if_cancelled()
                 _log.warning("counting interrupted", error=str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -119,10 +119,3 @@ class Consumer:
 
     def _seconds_waiting(self) -> float:
         return time.time() - self._waiting_since if self._waiting_since else 0.0
-
-
-def _raise_if_cancelled() -> None:
-    """The client makes a ConnectionClosedError of a cancellation that meets a lost connection; put it right."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 
-import psycopg
 import structlog
 
 from auth_svc import store, tokens
@@ -17,6 +16,7 @@ from auth_svc.clock import Clock
 from auth_svc.letters import Kind, Stationery
 from auth_svc.models import Letter, MailToken, User
 from auth_svc.smtp import MailDelayed, MailRefused, SmtpConnection, SmtpServer
+from svckit import postgres
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
@@ -48,10 +48,7 @@ class Post:
     async def run(self) -> None:
         """Send for ever. Raises when PostgreSQL goes away: run it again."""
         async with self._database.dedicated() as connection:
-            await connection.exec_driver_sql(f"LISTEN {store.LETTERS_CHANNEL}")
-            await connection.commit()
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert isinstance(driver, psycopg.AsyncConnection)
+            driver = await postgres.listen(connection, store.LETTERS_CHANNEL)
             while True:
                 if not await self._send_due():
                     async for _ in driver.notifies(timeout=_POLL_SECONDS, stop_after=1):

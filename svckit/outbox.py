@@ -105,7 +105,7 @@ class Relay:
         """Publish for ever. Raises when PostgreSQL goes away: run it again."""
         async with self._database.dedicated() as connection:
             await postgres.hold(connection, _channel(self._table))
-            driver = await _listening(connection, _channel(self._table))
+            driver = await postgres.listen(connection, _channel(self._table))
             while True:
                 found, stored = await self._publish_batch(connection)
                 await self._measure(connection)
@@ -156,15 +156,6 @@ def _gauges() -> tuple[Gauge, Gauge]:
 def _channel(table: Table) -> str:
     """One name for the NOTIFY channel and the advisory lock of an outbox."""
     return f"outbox:{table.schema}"
-
-
-async def _listening(connection: AsyncConnection, channel: str) -> psycopg.AsyncConnection:
-    await connection.exec_driver_sql(f'LISTEN "{channel}"')
-    await connection.commit()
-    driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, psycopg.AsyncConnection):
-        raise TypeError(f"notifications need psycopg's asyncio connection, not {type(driver).__name__}")
-    return driver
 
 
 async def _pause(driver: psycopg.AsyncConnection, *, until_notified: bool) -> None:

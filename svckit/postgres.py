@@ -1,4 +1,4 @@
-"""PostgreSQL: a pool, transactions, advisory locks, and migrations that many replicas may start at once."""
+"""PostgreSQL: a pool, transactions, locks, notifications, and migrations that many replicas may start at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
@@ -107,6 +108,16 @@ async def hold(connection: AsyncConnection, lock: str) -> None:
         await connection.commit()
         await asyncio.sleep(_LOCK_POLL_SECONDS)
     await connection.commit()
+
+
+async def listen(connection: AsyncConnection, channel: str) -> psycopg.AsyncConnection:
+    """Have the channel's notifications sent here; they come in on the driver's own connection, which this gives."""
+    await connection.exec_driver_sql(f'LISTEN "{channel}"')
+    await connection.commit()
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, psycopg.AsyncConnection):
+        raise TypeError(f"notifications need psycopg's asyncio connection, not {type(driver).__name__}")
+    return driver
 
 
 async def migrate(url: str, *, schema: str, scripts: Path) -> None:

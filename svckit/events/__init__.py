@@ -4,7 +4,7 @@
 an exactly-once effect. Services write events through `svckit.outbox`; nothing else publishes.
 """
 
-from svckit.events.bus import DEAD_LETTERS, STREAM, Bus, connected
+from svckit.events.bus import DEAD_LETTERS, STREAM, Bus, connected, raise_if_cancelled
 from svckit.events.consumer import consume
 from svckit.events.envelope import BadEvent, Event, MalformedEvent, UnknownEvent, event, received, subject, unpack
 
@@ -19,6 +19,7 @@ __all__ = [
     "connected",
     "consume",
     "event",
+    "raise_if_cancelled",
     "received",
     "subject",
     "unpack",

@@ -177,6 +177,13 @@ async def connected(
         yield bus
 
 
+def raise_if_cancelled() -> None:
+    """Put right a cancellation that met a lost connection: the client makes a ConnectionClosedError of it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def _stream_configs(*, replicas: int, max_bytes: int) -> list[StreamConfig]:
     def stream(name: str, subjects: str, kept: timedelta) -> StreamConfig:
         return StreamConfig(

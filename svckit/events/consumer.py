@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from svckit import telemetry
 from svckit.errors import Unavailable
-from svckit.events.bus import STREAM, Bus
+from svckit.events.bus import STREAM, Bus, raise_if_cancelled
 from svckit.events.envelope import BadEvent, Event, received
 from svckit.postgres import Database
 
@@ -70,7 +70,7 @@ async def consume(
         try:
             await consumer.follow(config)
         except nats.errors.Error as error:
-            _raise_if_cancelled()
+            raise_if_cancelled()
             _log.warning("consumer interrupted", consumer=durable, error=str(error))
             await asyncio.sleep(_RECONNECT_SECONDS)
 
@@ -193,13 +193,6 @@ async def _fetch(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
         return await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS)
     except TimeoutError:
         return []
-
-
-def _raise_if_cancelled() -> None:
-    """The client makes a ConnectionClosedError of a cancellation that meets a lost connection; put it right."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 @cache
