@@ -1,15 +1,15 @@
-"""`python -m analytics_svc`."""
+"""`python -m analytics_svc`: one analytics service, until it is stopped."""
 
 from analytics_svc import app
 from analytics_svc.settings import AnalyticsSettings
-from svckit.process import run, until_stopped
+from svckit import process
 from svckit.settings import load
 
 
 async def main() -> None:
     async with app.serving(load(AnalyticsSettings)):
-        await until_stopped()
+        await process.until_stopped()
 
 
 if __name__ == "__main__":
-    run(main, name="analytics")
+    process.run(main, name="analytics")

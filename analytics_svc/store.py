@@ -1,4 +1,4 @@
-"""All queries of the service. Spans are instants, cut into buckets at the starts that `ranges` computed."""
+"""All SQL of the analytics service. Spans are instants, cut into buckets at the starts that `ranges` computed."""
 # ruff: noqa: S608 - queries are put together from texts of this file only; values are bound
 
 from collections.abc import Sequence

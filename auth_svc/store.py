@@ -1,4 +1,4 @@
-"""The auth service's tables: all of its SQL, and nothing but.
+"""All SQL of the auth service.
 
 Who locks a user's row locks it first, before anything that hangs on it: so no two of these wait for each other.
 """

@@ -1,4 +1,4 @@
-"""All SQL of the billing service; each function works in the caller's transaction."""
+"""All SQL of the billing service."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

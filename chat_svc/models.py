@@ -1,4 +1,4 @@
-"""The chat service's tables: conversations, the tree of messages in each, and the generations that write answers."""
+"""The tables of the schema `chat`: conversations, the tree of messages in each, the generations that write answers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -41,10 +41,13 @@ class FinishReason(StrEnum):
 
 
 class Base(DeclarativeBase):
-    """Tables of the schema `chat`. Ids are UUIDv7 as text; times are aware UTC."""
+    """Ids are UUIDv7 text in Python and `uuid` in PostgreSQL; times are aware UTC."""
 
     metadata = MetaData(schema=SCHEMA)
     type_annotation_map: ClassVar[dict[type, object]] = {str: Text, datetime: DateTime(timezone=True)}
+
+
+outbox = outbox_table(Base.metadata)
 
 
 class Conversation(Base):
@@ -132,6 +135,3 @@ class Generation(Base):
     create_time: Mapped[datetime]
     end_time: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
-
-
-outbox = outbox_table(Base.metadata)

@@ -1,4 +1,7 @@
-"""All SQL of the chat service. Whoever reads for a caller names the owner: what is somebody else's is not found."""
+"""All SQL of the chat service.
+
+Whoever reads for a caller names the owner: what is somebody else's is not found.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

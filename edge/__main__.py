@@ -1,15 +1,15 @@
-"""Run the edge: `python -m edge`."""
+"""`python -m edge`: one edge, until it is stopped."""
 
 import uvloop
 
-from edge.app import serving
+from edge import app
 from edge.settings import EdgeSettings
 from svckit import process
 from svckit.settings import load
 
 
 async def main() -> None:
-    async with serving(load(EdgeSettings)):
+    async with app.serving(load(EdgeSettings)):
         await process.until_stopped()
 
 
