@@ -47,7 +47,8 @@ def _line(row: Row, name: str, rounds: Sequence[Round]) -> tuple[str, ...]:
     def ratio(of: Callable[[Sample], float]) -> str:
         if name == "Envoy":
             return "1"
-        return f"**{median(of(found[row.name, name]) / of(found[row.name, 'Envoy']) for found in rounds):.2f}**"
+        found = sorted(of(each[row.name, name]) / of(each[row.name, "Envoy"]) for each in rounds)
+        return f"**{median(found):.2f}** ({found[0]:.2f}–{found[-1]:.2f})"
 
     proxied = name != "direct"
     digits = 1 if row.streams else 0
@@ -71,7 +72,7 @@ def _own_cpu(sample: Sample) -> float:
 
 def document(rounds: Sequence[Round], *, machine: Mapping[str, str]) -> str:
     """The whole of docs/benchmarks.md."""
-    about = "".join(f"- {name}: {value}\n" for name, value in machine.items())
+    about = "\n".join(f"- {name}: {value}" for name, value in machine.items())
     return _TEMPLATE.read_text(encoding="utf-8").format(
         date=datetime.now(UTC).date().isoformat(),
         rounds=len(rounds),
