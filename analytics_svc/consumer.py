@@ -35,7 +35,7 @@ _QUIET_SECONDS = 5
 # Mapping is work for the processor: let RPCs in between.
 _MAPPED_AT_ONCE = 200
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _events = Counter("analytics_events", "Events read from the stream, by what became of them.", ["outcome"])
 _backlog = Gauge("analytics_backlog_events", "Events in the stream that are not counted yet.")
 _lag = Gauge("analytics_lag_seconds", "Age of the oldest event that was read and is not counted yet.")
@@ -56,18 +56,18 @@ class Consumer:
             try:
                 await self._follow(await self._bus.jetstream())
             except Fenced:
-                _log.info("another instance counts the events, standing by")
+                log.info("another instance counts the events, standing by")
                 await self._stand_by()
             except (nats.errors.Error, Interrupted, Unavailable, ResourceExhausted) as error:
                 raise_if_cancelled()
-                _log.warning("counting interrupted", error=str(error) or type(error).__name__)
+                log.warning("counting interrupted", error=str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self, jetstream: JetStreamContext) -> None:
         at = await position.load(jetstream, owner=self._owner)
         if at.begun:
             first, last = at.begun
-            _log.info("finishing a batch that was begun", batch=at.batch)
+            log.info("finishing a batch that was begun", batch=at.batch)
             async with reading(jetstream, start=first) as reader:
                 await self._count(await reader.through(last), at)
         async with reading(jetstream, start=at.done + 1) as reader:
@@ -103,7 +103,7 @@ class Consumer:
         return rows
 
     async def _put_away(self, message: Msg, reason: str) -> None:
-        _log.error("event is a dead letter", subject=message.subject, place=place(message), reason=reason)
+        log.error("event is a dead letter", subject=message.subject, place=place(message), reason=reason)
         await self._bus.dead_letter(message, durable=DURABLE, reason=reason)
         _events.labels("dead_letter").inc()
 

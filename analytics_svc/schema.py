@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, applied_at D
 ENGINE = MergeTree ORDER BY version
 """
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 async def migrate(clickhouse: ClickHouse) -> None:
@@ -29,7 +29,7 @@ async def _apply(clickhouse: ClickHouse, script: Path, version: int) -> None:
     for statement in _statements(script):
         await clickhouse.command(statement)
     await clickhouse.insert("migrations", ["version", "name"], [[version, script.stem]], token=f"migration:{version}")
-    _log.info("schema migrated", version=version, script=script.stem)
+    log.info("schema migrated", version=version, script=script.stem)
 
 
 def _statements(script: Path) -> list[str]:

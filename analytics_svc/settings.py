@@ -3,21 +3,21 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import field_validator
+from pydantic import RedisDsn, field_validator
 
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 
 
 class AnalyticsSettings(Settings):
-    """One field a variable; see `.env.example`."""
+    """The variables are these names in upper case."""
 
     listen: str = "127.0.0.1:3004"
     admin_listen: str = "127.0.0.1:9004"
-    auth_service_url: str = "127.0.0.1:3001"
     # http(s)://user:password@host:port/database, or chdb:///path for the engine inside this process.
     clickhouse_url: Annotated[str, DEVELOPMENT_ONLY] = "http://127.0.0.1:8123/default"
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
-    redis_url: Annotated[str, DEVELOPMENT_ONLY] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
+    auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
 
     @field_validator("clickhouse_url")
     @classmethod

@@ -137,6 +137,7 @@ async def test_nats_may_go_and_come_back(bus: Bus, own_engines: Engines, analyti
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_killed_at_any_moment_the_views_tell_the_truth(
     bus: Bus, analytics: Analytics, service: Supervised
 ) -> None:
@@ -144,10 +145,10 @@ async def test_killed_at_any_moment_the_views_tell_the_truth(
     first, last = date(2022, 3, 1), date(2022, 3, 3)
     happened = traffic(chance, count=2000)
     jetstream = await bus.jetstream()
-    for start in range(0, len(happened), 300):
-        publishing = asyncio.create_task(publish_all(bus, happened[start : start + 300]))
+    for start in range(0, len(happened), 400):
+        publishing = asyncio.create_task(publish_all(bus, happened[start : start + 400]))
         await until_begun(jetstream)
-        await asyncio.sleep(chance.uniform(0, 0.6))
+        await asyncio.sleep(chance.uniform(0, 0.15))
         await service.kill()
         await publishing
         await service.start()
