@@ -278,6 +278,7 @@ class ProviderShare(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     messages: _builtins.int
+    """Answers that succeeded."""
     share: _builtins.float
     """Of all, 0 to 1 with 4 decimals."""
     def __init__(
@@ -1201,7 +1202,7 @@ class Overview(_message.Message):
     """US dollars."""
     active_subscribers: _builtins.int
     ingest_lag_seconds: _builtins.float
-    """Age of the newest event that is not counted yet; 0 when all are."""
+    """Age of the oldest event that is not counted yet; 0 when all are; null when that is not known."""
     @_builtins.property
     def today(self) -> Global___OverviewToday:
         """Since midnight in `timezone`."""

@@ -31,7 +31,7 @@ class AnalyticsServiceStub:
     numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
-    1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
+    1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
     """
 
     @_typing.overload
@@ -97,7 +97,7 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
-    1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
+    1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -159,7 +159,7 @@ class AnalyticsServiceServicer:
     numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
-    1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
+    1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
     """
 
     def GetUserGrowth(
