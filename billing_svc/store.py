@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import CursorResult, Select, delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +18,7 @@ _WAITING = ("received", "failed")
 RowT = TypeVar("RowT", Subscription, Invoice)
 
 
-# Customers
+# --- customers
 
 
 async def add_customer(session: AsyncSession, user_id: str, *, now: datetime) -> None:
@@ -31,7 +31,7 @@ async def customer(session: AsyncSession, user_id: str) -> Customer:
     return (await session.execute(select(Customer).where(Customer.user_id == user_id))).scalar_one()
 
 
-async def customer_id_known(session: AsyncSession, user_id: str, stripe_id: str) -> None:
+async def keep_stripe_id(session: AsyncSession, user_id: str, stripe_id: str) -> None:
     """Note Stripe's id of a customer."""
     await session.execute(update(Customer).where(Customer.user_id == user_id).values(stripe_id=stripe_id))
 
@@ -40,10 +40,10 @@ async def lock_customer(session: AsyncSession, *, stripe_id: str) -> Customer | 
     """The customer; nobody else changes what is theirs before this transaction ends."""
     query = select(Customer).where(Customer.stripe_id == stripe_id)
     # Not the strongest lock: new rows that refer to this one need not wait.
-    return (await session.execute(query.with_for_update(key_share=True))).scalar_one_or_none()
+    return await session.scalar(query.with_for_update(key_share=True))
 
 
-# Subscriptions
+# --- subscriptions
 
 
 async def subscription(session: AsyncSession, subscription_id: str) -> Subscription | None:
@@ -53,7 +53,7 @@ async def subscription(session: AsyncSession, subscription_id: str) -> Subscript
 async def find_subscription(session: AsyncSession, subscription_id: str, *, user_id: str) -> Subscription | None:
     """The user's subscription; none that Stripe never made."""
     query = _made().where(Subscription.id == subscription_id, Subscription.user_id == user_id)
-    return (await session.execute(query)).scalar_one_or_none()
+    return await session.scalar(query)
 
 
 async def subscriptions_page(session: AsyncSession, user_id: str, *, before: str, limit: int) -> Sequence[Subscription]:
@@ -63,14 +63,14 @@ async def subscriptions_page(session: AsyncSession, user_id: str, *, before: str
 
 async def subscriptions_of(session: AsyncSession, user_id: str) -> dict[str, Subscription]:
     """Every subscription of the user's by id, those included that are being made."""
-    rows = await session.execute(select(Subscription).where(Subscription.user_id == user_id))
-    return {row.id: row for row in rows.scalars()}
+    rows = await session.scalars(select(Subscription).where(Subscription.user_id == user_id))
+    return {row.id: row for row in rows}
 
 
 async def pending_subscriptions(session: AsyncSession, *, created_before: datetime) -> Sequence[Subscription]:
     """Those whose making was begun before that time and has not ended."""
     query = select(Subscription).where(Subscription.status == PENDING, Subscription.created_at < created_before)
-    return (await session.execute(query.order_by(Subscription.created_at))).scalars().all()
+    return (await session.scalars(query.order_by(Subscription.created_at))).all()
 
 
 async def drop_pending(session: AsyncSession, subscription_id: str) -> None:
@@ -80,7 +80,7 @@ async def drop_pending(session: AsyncSession, subscription_id: str) -> None:
     )
 
 
-async def declined(session: AsyncSession, subscription_id: str, *, code: str, message: str) -> None:
+async def decline(session: AsyncSession, subscription_id: str, *, code: str, message: str) -> None:
     """Note that the card was refused, so that a repeat of the request is refused alike."""
     pending = update(Subscription).where(Subscription.id == subscription_id, Subscription.status == PENDING)
     await session.execute(pending.values(status=DECLINED, decline_code=code, decline_message=message))
@@ -96,7 +96,7 @@ def _made() -> Select[Subscription]:
     return select(Subscription).where(Subscription.status.not_in((PENDING, DECLINED)))
 
 
-# Idempotency keys
+# --- idempotency keys
 
 
 async def known_key(session: AsyncSession, user_id: str, key: str) -> IdempotencyKey | None:
@@ -107,7 +107,7 @@ async def drop_keys(session: AsyncSession, *, created_before: datetime) -> None:
     await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < created_before))
 
 
-# Invoices and payments
+# --- invoices and payments
 
 
 async def invoices_page(session: AsyncSession, user_id: str, *, before: str, limit: int) -> Sequence[Invoice]:
@@ -117,32 +117,30 @@ async def invoices_page(session: AsyncSession, user_id: str, *, before: str, lim
 
 async def invoices_of(session: AsyncSession, user_id: str) -> dict[str, Invoice]:
     """Every invoice of the user's by Stripe's id."""
-    rows = await session.execute(select(Invoice).where(Invoice.user_id == user_id))
-    return {row.stripe_id: row for row in rows.scalars()}
+    rows = await session.scalars(select(Invoice).where(Invoice.user_id == user_id))
+    return {row.stripe_id: row for row in rows}
 
 
 async def payments_of(session: AsyncSession, user_id: str) -> dict[str, Payment]:
     """Every payment of the user's by Stripe's id."""
-    rows = await session.execute(select(Payment).where(Payment.user_id == user_id))
-    return {row.stripe_id: row for row in rows.scalars()}
+    rows = await session.scalars(select(Payment).where(Payment.user_id == user_id))
+    return {row.stripe_id: row for row in rows}
 
 
-# Entitlements
+# --- entitlements
 
 
 async def entitlement(session: AsyncSession, user_id: str) -> Entitlement | None:
     return await session.get(Entitlement, user_id)
 
 
-# Webhooks
+# --- webhooks
 
 
 async def keep_event(session: AsyncSession, event: dict[str, Any]) -> bool:
     """Store a webhook; false when its id is stored already."""
     row = insert(StripeEvent).values(event).on_conflict_do_nothing()
-    result = await session.execute(row)
-    assert isinstance(result, CursorResult)
-    return result.rowcount == 1
+    return await session.scalar(row.returning(StripeEvent.id)) is not None
 
 
 async def event_payload(session: AsyncSession, event_id: str) -> bytes:
@@ -164,7 +162,7 @@ async def lease_event(session: AsyncSession, *, now: datetime, lease: timedelta)
         )
         .returning(StripeEvent)
     )
-    return (await session.execute(taken)).scalar_one_or_none()
+    return await session.scalar(taken)
 
 
 async def settle_event(
@@ -179,4 +177,4 @@ async def _page(session: AsyncSession, query: Select[RowT], row: type[RowT], bef
     """Ids are UUIDv7, so their order is that of time."""
     if before:
         query = query.where(row.id < before)
-    return (await session.execute(query.order_by(row.id.desc()).limit(limit))).scalars().all()
+    return (await session.scalars(query.order_by(row.id.desc()).limit(limit))).all()

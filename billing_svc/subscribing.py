@@ -24,7 +24,7 @@ from svckit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Se
 from svckit.ids import new_id
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _SWEEP_EVERY = timedelta(minutes=1)
 # After so long nobody waits for the subscription any more: if Stripe has not made it, it shall not be made.
@@ -76,7 +76,7 @@ class Subscribing:
             try:
                 await self._end(row, give_up=now - row.created_at > _PATIENCE)
             except (ServiceError, stripe.StripeError) as error:
-                _log.warning("a waiting subscription was not made", subscription=row.id, error=str(error))
+                log.warning("a waiting subscription was not made", subscription=row.id, error=str(error))
 
     async def _begin(self, user_id: str, order: Order, *, key: str) -> tuple[Subscription, bool]:
         """The row to go on with, and whether it is a new one or the one of the same key."""
@@ -125,7 +125,7 @@ class Subscribing:
             raise
         except Declined as declined:
             async with self._database.transaction() as session:
-                await store.declined(session, row.id, code=declined.code, message=declined.message)
+                await store.decline(session, row.id, code=declined.code, message=declined.message)
             raise
         except (FailedPrecondition, InvalidArgument, stripe.InvalidRequestError):
             await self._drop(row)
@@ -145,7 +145,7 @@ class Subscribing:
             row = await self._resume(row, order, customer)
         elif (row := await self._follow(row, customer)).status == store.PENDING:
             await self._drop(row)
-        _log.warning("a subscription that was left waiting has ended", subscription=row.id, status=row.status)
+        log.warning("a subscription that was left waiting has ended", subscription=row.id, status=row.status)
 
     async def _customer(self, user_id: str) -> str:
         """Stripe's id of the user's customer."""
@@ -155,7 +155,7 @@ class Subscribing:
             return row.stripe_id
         made = await self._driver.customer(user_id)
         async with self._database.transaction() as session:
-            await store.customer_id_known(session, user_id, made)
+            await store.keep_stripe_id(session, user_id, made)
         return made
 
     async def _follow(self, row: Subscription, customer: str) -> Subscription:

@@ -6,13 +6,12 @@ from datetime import datetime
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import store
+from chat_svc import models, store
 from chat_svc.catalogue import Model
-from chat_svc.models import Conversation, outbox
-from svckit import events
+from chat_svc.models import Conversation
+from svckit import events, outbox
 from svckit.errors import NotFound
 from svckit.ids import new_id
-from svckit.outbox import add
 
 # What everybody is on until billing's entitlements are heard here.
 PLAN = "free"
@@ -43,7 +42,7 @@ async def create(
     )
     session.add(conversation)
     created = events_pb2.ConversationCreated(user_id=owner_id, conversation_id=conversation.id, plan=PLAN)
-    await add(session, outbox, events.event(created, source="chat", about=owner_id, time=now))
+    await outbox.add(session, models.outbox, events.event(created, source="chat", about=owner_id, time=now))
     return conversation
 
 
@@ -61,5 +60,5 @@ async def delete(session: AsyncSession, conversation_id: str, *, owner_id: str, 
     running = await store.running_in(session, conversation.id)
     await store.delete_conversation(session, conversation.id)
     deleted = events_pb2.ConversationDeleted(user_id=owner_id, conversation_id=conversation.id, plan=PLAN)
-    await add(session, outbox, events.event(deleted, source="chat", about=owner_id, time=now))
+    await outbox.add(session, models.outbox, events.event(deleted, source="chat", about=owner_id, time=now))
     return running

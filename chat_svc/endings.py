@@ -12,20 +12,19 @@ from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 from chatmesh.events.v1 import events_pb2
 from google.protobuf.message import Message
 
-from chat_svc import prompt, store
+from chat_svc import models, prompt, store
 from chat_svc.accounting import Bill, bill
 from chat_svc.catalogue import Catalogue
 from chat_svc.conversations import PLAN
 from chat_svc.failures import failure
-from chat_svc.models import FinishReason, Generation, State, outbox
+from chat_svc.models import FinishReason, Generation, State
 from chat_svc.providers import Usage
 from chat_svc.streams import Streams, Superseded, expired, is_terminal
-from svckit import events
+from svckit import events, outbox
 from svckit.errors import NotFound
-from svckit.outbox import add
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +59,8 @@ class Endings:
             await store.write_answer(session, generation.message_id, text=outcome.text)
             event_id = str(uuid5(UUID(generation.id), "ended"))
             fact = self._fact(generation, outcome)
-            await add(
-                session, outbox, events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
-            )
+            told = events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
+            await outbox.add(session, models.outbox, told)
         return True
 
     async def abandon(self, generation: Generation) -> None:
@@ -80,7 +78,7 @@ class Endings:
             latency=datetime.now(UTC) - generation.create_time,
         )
         if await self.end(generation, outcome):
-            _log.warning("ended a generation that nobody was writing any more", generation=generation.id)
+            log.warning("ended a generation that nobody was writing any more", generation=generation.id)
             await self.is_over(generation.id)
 
     async def is_over(self, generation_id: str) -> bool:

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import conversations, store
+from chat_svc import conversations, models, store
 from chat_svc.catalogue import Catalogue, Model
-from chat_svc.models import Author, Conversation, Generation, Message, State, outbox
+from chat_svc.models import Author, Conversation, Generation, Message, State
 from chat_svc.texts import title_of
-from svckit import events
+from svckit import events, outbox
 from svckit.errors import NotFound, ResourceExhausted
 from svckit.ids import new_id
-from svckit.outbox import add
 
 # Answers that one user may have written at the same time.
 MAX_RUNNING = 2
@@ -133,4 +132,4 @@ async def _tell_sent(session: AsyncSession, generation: Generation) -> None:
         model=generation.model,
     )
     fact = events.event(sent, source="chat", about=generation.owner_id, time=generation.create_time)
-    await add(session, outbox, fact)
+    await outbox.add(session, models.outbox, fact)

@@ -34,6 +34,9 @@ async def lock_owner(session: AsyncSession, owner_id: str) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"chat:owner:{owner_id}", 0))))
 
 
+# --- conversations
+
+
 async def find_conversation(
     session: AsyncSession, conversation_id: str, *, owner_id: str, lock: bool = False
 ) -> Conversation | None:
@@ -62,9 +65,17 @@ async def list_conversations(
     return (await session.scalars(query)).all()
 
 
+async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
+    """Mark it as used now, and hold it against other changes until the transaction ends."""
+    await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(update_time=now))
+
+
 async def delete_conversation(session: AsyncSession, conversation_id: str) -> None:
     """Delete it with its messages and generations."""
     await session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+
+
+# --- messages
 
 
 async def find_message(session: AsyncSession, message_id: str, *, conversation_id: str) -> Message | None:
@@ -103,6 +114,36 @@ async def history(session: AsyncSession, message_id: str, *, characters: int) ->
     return (await session.scalars(query)).all()
 
 
+async def message_of(session: AsyncSession, generation: Generation) -> Message | None:
+    """The answer that it writes."""
+    return await session.get(Message, generation.message_id)
+
+
+async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> None:
+    """Give an answer its text."""
+    await session.execute(update(Message).where(Message.id == message_id).values(text=text))
+
+
+def _leaf(leaf_id: str, conversation_id: str) -> CTE:
+    """The last message of a branch, to be united with what comes before it."""
+    leaf = select(Message.id, Message.parent_id, Message.depth, literal(1).label("step"))
+    return leaf.where(Message.id == leaf_id, Message.conversation_id == conversation_id).cte(recursive=True)
+
+
+def _parents(branch: CTE) -> Select[str, str | None, int, int]:
+    parent = aliased(Message)
+    parents = select(parent.id, parent.parent_id, parent.depth, branch.c.step + 1)
+    return parents.join(branch, parent.id == branch.c.parent_id)
+
+
+def _answered(branch: CTE) -> Select[Message, Generation]:
+    messages = select(Message, Generation).join(branch, branch.c.id == Message.id)
+    return messages.join(Generation, Generation.message_id == Message.id, isouter=True)
+
+
+# --- generations
+
+
 async def find_generation(session: AsyncSession, generation_id: str, *, owner_id: str) -> Generation | None:
     return await session.scalar(
         select(Generation).where(Generation.id == generation_id, Generation.owner_id == owner_id)
@@ -122,11 +163,6 @@ async def generation_of_key(session: AsyncSession, key: str, *, owner_id: str) -
     return await session.scalar(
         select(Generation).where(Generation.owner_id == owner_id, Generation.idempotency_key == key)
     )
-
-
-async def message_of(session: AsyncSession, generation: Generation) -> Message | None:
-    """The answer that it writes."""
-    return await session.get(Message, generation.message_id)
 
 
 async def count_running(session: AsyncSession, owner_id: str) -> int:
@@ -165,30 +201,3 @@ async def end_generation(
         .values(values)
         .returning(Generation)
     )
-
-
-async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> None:
-    """Give an answer its text."""
-    await session.execute(update(Message).where(Message.id == message_id).values(text=text))
-
-
-async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
-    """Mark it as used now, and hold it against other changes until the transaction ends."""
-    await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(update_time=now))
-
-
-def _leaf(leaf_id: str, conversation_id: str) -> CTE:
-    """The last message of a branch, to be united with what comes before it."""
-    leaf = select(Message.id, Message.parent_id, Message.depth, literal(1).label("step"))
-    return leaf.where(Message.id == leaf_id, Message.conversation_id == conversation_id).cte(recursive=True)
-
-
-def _parents(branch: CTE) -> Select[str, str | None, int, int]:
-    parent = aliased(Message)
-    parents = select(parent.id, parent.parent_id, parent.depth, branch.c.step + 1)
-    return parents.join(branch, parent.id == branch.c.parent_id)
-
-
-def _answered(branch: CTE) -> Select[Message, Generation]:
-    messages = select(Message, Generation).join(branch, branch.c.id == Message.id)
-    return messages.join(Generation, Generation.message_id == Message.id, isouter=True)
