@@ -25,8 +25,8 @@ class Kind(StrEnum):
 
     VERIFY_ADDRESS = "verify_address"
     ACCOUNT_EXISTS = "account_exists"
-    RESET_PASSWORD = "reset_password"  # noqa: S105 (a name)
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - a name
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
 
     @property
     def lifetime(self) -> timedelta:

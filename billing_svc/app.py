@@ -23,7 +23,7 @@ from svckit.verification import token_verifier
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _NAME = "billing"
 _BILLING = billing_pb2.DESCRIPTOR.services_by_name["BillingService"]
@@ -73,6 +73,6 @@ async def _stripe(settings: BillingSettings) -> AsyncIterator[driver.Driver]:
     card = ""
     if settings.emulated:
         card = _EMULATED_CARD
-        _log.warning("payments are emulated: no real money", stripe=settings.stripe_url, default_card=card)
+        log.warning("payments are emulated: no real money", stripe=settings.stripe_url, default_card=card)
     async with driver.connected(key=settings.stripe_key, url=settings.stripe_url, default_card=card) as connected:
         yield connected

@@ -18,7 +18,7 @@ from billing_svc.money import Money
 from billing_svc.plans import Interval, Plan
 from svckit.errors import FailedPrecondition, InvalidArgument, Unavailable
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # The version that stripe-python 16.1 is typed for, whatever the account's default is.
 _API_VERSION = "2026-10-28.endive"
@@ -195,7 +195,7 @@ def _translated() -> Iterator[None]:
             raise
         raise refusal from error
     except stripe.StripeError as error:
-        _log.warning("stripe does not answer", error=type(error).__name__, request=error.request_id or "")
+        log.warning("stripe does not answer", error=type(error).__name__, request=error.request_id or "")
         raise Unsure(spent=_is_spent(error)) from error
 
 

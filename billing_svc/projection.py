@@ -21,7 +21,7 @@ from billing_svc.plans import Plans
 from svckit import events, outbox
 from svckit.ids import new_id
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Projection:
@@ -52,7 +52,7 @@ class Projection:
         """Theirs carries the id of ours; one that was made by hand at Stripe does not, and is left alone."""
         row = ours.get(theirs.metadata.to_dict().get("subscription_id", ""))
         if row is None:
-            _log.warning("a subscription at stripe is not one of ours", subscription=theirs.id)
+            log.warning("a subscription at stripe is not one of ours", subscription=theirs.id)
             return
         before = Standing.of(row)
         _copy_subscription(row, theirs)
@@ -80,7 +80,7 @@ class Projection:
             for payment in _new_payments(row, theirs, known=paid):
                 session.add(payment)
                 told.append(facts.payment_succeeded(payment, row, plan=plan))
-                _log.info("paid", amount=str(Money(payment.amount_minor, payment.currency)), invoice=row.number)
+                log.info("paid", amount=str(Money(payment.amount_minor, payment.currency)), invoice=row.number)
         return told
 
 

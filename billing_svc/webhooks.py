@@ -19,7 +19,7 @@ from billing_svc.projection import Projection
 from svckit.errors import InvalidArgument, ServiceError
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _OLDEST = timedelta(minutes=5)
 # Stripe's library accepts any time in the future; a clock that is a minute ahead is all that can be honest.
@@ -51,7 +51,7 @@ class Webhooks:
         async with self._database.transaction() as session:
             new = await store.keep_event(session, event)
             if not new and await store.event_payload(session, str(event["id"])) != payload:
-                _log.error("a webhook came again with another content; the first is kept", event_id=event["id"])
+                log.error("a webhook came again with another content; the first is kept", event_id=event["id"])
         self._news.set()
 
     async def apply_waiting(self) -> None:
@@ -97,7 +97,7 @@ class Webhooks:
         async with self._database.transaction() as session:
             status = "dead" if dead else "failed"
             await store.settle_event(session, event.id, status=status, error=error, due=datetime.now(UTC) + pause)
-        _log.warning("a webhook was not applied", event_id=event.id, type=event.type, error=error, dead=dead)
+        log.warning("a webhook was not applied", event_id=event.id, type=event.type, error=error, dead=dead)
 
     async def _pause(self) -> None:
         try:
@@ -123,7 +123,7 @@ def _row(payload: bytes, *, live: bool, now: datetime) -> dict[str, object]:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise InvalidArgument.of("payload", "is not an event of Stripe's") from None
     if not same:
-        _log.error("a webhook of the other mode (live or test) is ignored", event_id=row["id"])
+        log.error("a webhook of the other mode (live or test) is ignored", event_id=row["id"])
     waits = same and _APPLIED.match(row["type"]) is not None and row["customer"]
     status = "received" if waits else "ignored"
     return row | {

@@ -22,7 +22,7 @@ from svckit import rpc
 from svckit.ids import new_id
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _CANCEL = "chat:cancel"
 _FIRST_PAUSE = 0.05  # seconds between asking for a cancellation and looking whether it has happened; doubles
@@ -134,7 +134,7 @@ class Generations:
     def _ended(self, generation_id: str, task: asyncio.Task[Any]) -> None:
         del self._runs[generation_id]
         if not task.cancelled() and (error := task.exception()):  # the watch over leases will end it
-            _log.error("a generation could not be ended", generation=generation_id, exc_info=error)
+            log.error("a generation could not be ended", generation=generation_id, exc_info=error)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chat_svc import store
@@ -16,10 +16,7 @@ from chat_svc.generations import Generations
 from svckit.errors import Unavailable
 from svckit.postgres import Database
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _BEAT = 1.0  # seconds between two renewals, and between two looks at the others
 _LEASE = timedelta(seconds=3)
@@ -32,7 +29,7 @@ _STRAY = timedelta(seconds=30)
 class Leases:
     """The lease of this replica, and its watch over the others'."""
 
-    def __init__(self, *, redis: "Redis", database: Database, endings: Endings, generations: Generations) -> None:
+    def __init__(self, *, redis: Redis, database: Database, endings: Endings, generations: Generations) -> None:
         self._redis = redis
         self._database = database
         self._endings = endings
@@ -80,7 +77,7 @@ def _next_time() -> Iterator[None]:
     try:
         yield
     except (RedisError, Unavailable) as error:
-        _log.warning("leases wait", error=str(error))
+        log.warning("leases wait", error=str(error))
 
 
 def _key(replica: str) -> str:

@@ -22,7 +22,7 @@ from chat_svc.texts import Cleaner
 from svckit.errors import Unavailable
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # Seconds in which at most one delta is written; the first goes out at once.
 _BATCH = 0.015
@@ -69,7 +69,7 @@ class Run:
         try:
             await self._narrate(reading)
         except Superseded:
-            _log.warning("another replica has ended this generation", generation=self._accepted.generation.id)
+            log.warning("another replica has ended this generation", generation=self._accepted.generation.id)
             self.stop(Stop.INTERRUPTED)
             await asyncio.wait([reading])
         finally:
@@ -181,9 +181,9 @@ class _Answer:
         if error is None:
             return State.DONE, self._finish, ""
         if not isinstance(error, ProviderError):
-            _log.error("a generation failed", exc_info=error)
+            log.error("a generation failed", exc_info=error)
             return State.FAILED, FinishReason.ERROR, "internal"
-        _log.warning("a provider failed", code=error.code, error=str(error), model=self._model.id)
+        log.warning("a provider failed", code=error.code, error=str(error), model=self._model.id)
         timed_out = error.code == "upstream_timeout"
         return State.FAILED, FinishReason.TIMEOUT if timed_out else FinishReason.ERROR, error.code
 

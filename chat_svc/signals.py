@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from svckit.errors import Unavailable
 from svckit.ids import new_id
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from redis.asyncio.client import PubSub
-
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _PAUSE = 0.2  # seconds between two attempts to reach Redis again
 _SILENCE = 5.0  # seconds after which a connection that says nothing is pinged, and then given up
@@ -38,7 +35,7 @@ class Signals:
     hears, the others write that down and wake it up by a channel of its own.
     """
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._wake = f"chat:wake:{new_id()}"
         self._listeners: dict[str, set[asyncio.Queue[bytes]]] = {}
@@ -74,10 +71,10 @@ class Signals:
                 async with self._redis.pubsub() as pubsub:
                     await self._hear(pubsub)
             except RedisError as error:
-                _log.warning("signals are not heard", error=str(error))
+                log.warning("signals are not heard", error=str(error))
             await asyncio.sleep(_PAUSE)
 
-    async def _hear(self, pubsub: "PubSub") -> None:
+    async def _hear(self, pubsub: PubSub) -> None:
         self._changed.clear()
         await pubsub.subscribe(self._wake, *self._listeners)
         pinged = False
@@ -95,7 +92,7 @@ class Signals:
             if self._changed:
                 await self._change(pubsub)
 
-    async def _change(self, pubsub: "PubSub") -> None:
+    async def _change(self, pubsub: PubSub) -> None:
         """Hear what is listened to by now, and only that."""
         changed, self._changed = self._changed, set()
         if wanted := changed & self._listeners.keys():

@@ -8,18 +8,16 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
+from redis.asyncio import Redis
 
 from chat_svc.signals import LOOK, Signals, redis_needed
 from svckit.errors import OutOfRange, Unavailable
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # How long the events are kept after the last one.
 KEPT = timedelta(minutes=10)
@@ -49,7 +47,7 @@ def is_terminal(event: GenerationEvent) -> bool:
 class Streams:
     """All generations' streams. Everything here raises Unavailable while Redis is away."""
 
-    def __init__(self, *, redis: "Redis", signals: Signals) -> None:
+    def __init__(self, *, redis: Redis, signals: Signals) -> None:
         self._redis = redis
         self._signals = signals
         self._append = redis.register_script(_APPEND)
@@ -132,7 +130,7 @@ class Narrator:
                 await self._streams.append(self._generation_id, self._waiting[0])
                 self._waiting.popleft()
         except Unavailable:
-            _log.warning("events wait for redis", generation=self._generation_id, waiting=len(self._waiting))
+            log.warning("events wait for redis", generation=self._generation_id, waiting=len(self._waiting))
 
 
 def expired() -> OutOfRange:

@@ -78,7 +78,7 @@ async def _run(name: str, check: Check) -> CheckState:
             await check()
     except TimeoutError:
         status = "timeout"
-    except Exception as error:  # noqa: BLE001 (whatever a check raises, it has failed)
+    except Exception as error:  # noqa: BLE001 - whatever a check raises, it has failed
         # Why is for the log: anybody near may read the page.
         log.warning("a health check failed", check=name, error=repr(error))
         status = "failing"

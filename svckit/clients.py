@@ -81,7 +81,7 @@ async def channel(
     *,
     services: Sequence[ServiceDescriptor],
     credential: ServiceCredential | None = None,
-    timeout: timedelta = timedelta(seconds=15),  # noqa: ASYNC109 (of each call, not of this function)
+    timeout: timedelta = timedelta(seconds=15),  # noqa: ASYNC109 - of each call, not of this function
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel whose calls belong to the call being served: they carry its trace, request id, user and deadline.
 

@@ -36,7 +36,7 @@ from svckit import postgres
 from svckit.events import Bus, Event
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _POLL_SECONDS = 1.0
@@ -130,7 +130,7 @@ class Relay:
     def _complain(self, reason: str) -> None:
         """Say why events wait, once for each reason."""
         if reason and reason != self._complaint:
-            _log.warning("events wait in the outbox", outbox=str(self._table), error=reason)
+            log.warning("events wait in the outbox", outbox=str(self._table), error=reason)
         self._complaint = reason
 
     async def _measure(self, connection: AsyncConnection) -> None:

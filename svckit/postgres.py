@@ -21,7 +21,7 @@ from sqlalchemy.schema import CreateSchema
 
 from svckit.errors import Unavailable
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # What a session may do before PostgreSQL ends it: a stuck client must not hold up the others.
 _LIMITS = {"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "60s"}
@@ -63,7 +63,7 @@ class Database:
             async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except (OperationalError, PoolTimeout) as error:
-            _log.warning("postgres unavailable", error=_first_line(error))
+            log.warning("postgres unavailable", error=_first_line(error))
             raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
 
     @asynccontextmanager
@@ -157,7 +157,7 @@ def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
     unknown = _unknown_revisions(connection, schema, ScriptDirectory.from_config(config))
     connection.commit()  # what was read began a transaction; Alembic wants to begin its own
     if unknown:
-        _log.warning("schema is newer than this code", schema=schema, revisions=unknown)
+        log.warning("schema is newer than this code", schema=schema, revisions=unknown)
         return
     command.upgrade(config, "head")
 

@@ -41,7 +41,7 @@ def run(
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(_until_signalled(main))
     except SettingsError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)  # noqa: T201 (for the person who starts it, not for the log)
+        print(*error.problems, sep="\n", file=sys.stderr)  # noqa: T201 - for the person who starts it, not for the log
         sys.exit(2)
     except Exception:
         log.exception("crashed")

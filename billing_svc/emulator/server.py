@@ -20,7 +20,7 @@ from billing_svc.emulator.refusals import Refused
 from billing_svc.emulator.webhooks import Deliveries
 from svckit.process import background
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[Call], Json]
 
@@ -135,7 +135,7 @@ async def running(*, listen: str, data: Path, webhook_url: str, webhook_secret: 
         host, _, port = listen.rpartition(":")
         await web.TCPSite(runner, host, int(port)).start()
         url = f"http://{host}:{runner.addresses[0][1]}"
-        _log.warning("Stripe emulator: no real money", url=url, data=str(data), webhooks=webhook_url or "none")
+        log.warning("Stripe emulator: no real money", url=url, data=str(data), webhooks=webhook_url or "none")
         yield url
 
 

@@ -15,7 +15,7 @@ import structlog
 from billing_svc.emulator.clock import Clock
 from billing_svc.emulator.objects import Objects
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _GIVE_UP_SECONDS = 3 * 24 * 60 * 60
 _LONGEST_PAUSE = 3600.0
@@ -90,5 +90,5 @@ class Deliveries:
         except (aiohttp.ClientError, TimeoutError) as error:
             taken, why = False, str(error) or type(error).__name__
         if not taken:
-            _log.warning("webhook not taken, will try again", event_id=event, error=why)
+            log.warning("webhook not taken, will try again", event_id=event, error=why)
         return taken

@@ -20,7 +20,7 @@ from svckit.process import background
 STREAM = "EVENTS"
 DEAD_LETTERS = "DLQ"
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _GIB = 1 << 30
 _CONNECT_SECONDS = 5
@@ -101,7 +101,7 @@ class Bus:
             except (OSError, nats.errors.Error) as error:
                 problem = str(error) or type(error).__name__
                 if problem != told:
-                    _log.warning("nats unavailable", error=problem)
+                    log.warning("nats unavailable", error=problem)
                 told = problem
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -113,9 +113,9 @@ class Bus:
             await _make_missing(connection.jetstream, self._streams)
             self._connection = connection
             self._up.set()
-            _log.info("nats connected")
+            log.info("nats connected")
             await connection.ended()
-            _log.warning("nats connection lost")
+            log.warning("nats connection lost")
         finally:
             self._up.clear()
             self._connection = None

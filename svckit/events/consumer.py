@@ -25,7 +25,7 @@ from svckit.events.bus import STREAM, Bus, raise_if_cancelled
 from svckit.events.envelope import BadEvent, Event, received
 from svckit.postgres import Database
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _BATCH = 50
 _FETCH_SECONDS = 2
@@ -71,7 +71,7 @@ async def consume(
             await consumer.follow(config)
         except nats.errors.Error as error:
             raise_if_cancelled()
-            _log.warning("consumer interrupted", consumer=durable, error=str(error))
+            log.warning("consumer interrupted", consumer=durable, error=str(error))
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
@@ -108,7 +108,7 @@ class _Consumer:
                 elif time.monotonic() > delivered + _STALE_SECONDS:
                     # Seen in the field: events wait and none is delivered until one subscribes anew (nats-server#5839).
                     if waiting := (await subscription.consumer_info()).num_pending:
-                        _log.warning("consumer is stale", consumer=self._durable, waiting=waiting)
+                        log.warning("consumer is stale", consumer=self._durable, waiting=waiting)
                         return
                     delivered = time.monotonic()
                 await self._forget_old()
@@ -135,8 +135,8 @@ class _Consumer:
             outcome = await self._put_away(message, str(error))
         except (Unavailable, OSError) as error:
             outcome = await self._postpone(message, error)
-        except Exception as error:  # noqa: BLE001 - whatever one event does to `apply`, the next ones must be applied
-            _log.exception("event failed", consumer=self._durable, subject=message.subject)
+        except Exception as error:  # whatever one event does to `apply`, the next ones must be applied
+            log.exception("event failed", consumer=self._durable, subject=message.subject)
             outcome = await self._count_failure(message, error)
         else:
             await message.ack()
@@ -164,12 +164,12 @@ class _Consumer:
     async def _postpone(self, message: Msg, error: Exception) -> str:
         doubled = self._retry_delay * 2 ** min(message.metadata.num_delivered - 1, 10)
         delay = min(doubled, _MAX_DELAY).total_seconds()
-        _log.warning("event postponed", consumer=self._durable, subject=message.subject, error=str(error))
+        log.warning("event postponed", consumer=self._durable, subject=message.subject, error=str(error))
         await message.nak(delay)
         return "postponed"
 
     async def _put_away(self, message: Msg, reason: str) -> str:
-        _log.error("event is a dead letter", consumer=self._durable, subject=message.subject, reason=reason)
+        log.error("event is a dead letter", consumer=self._durable, subject=message.subject, reason=reason)
         await self._bus.dead_letter(message, durable=self._durable, reason=reason)
         await message.ack()
         return "dead_letter"

@@ -50,7 +50,7 @@ class _Folder:
         self._path = path
         self._numbers = itertools.count()
 
-    async def handle_DATA(self, _server: "SMTP", _session: "Session", envelope: "Envelope") -> str:  # noqa: N802
+    async def handle_DATA(self, _server: "SMTP", _session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{next(self._numbers):04d}.eml"
         content = envelope.content
         assert isinstance(content, bytes)
