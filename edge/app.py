@@ -76,7 +76,6 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         callers = Callers(
             sessions=Sessions(exchange=_exchange(auth), revocations=revocations),
             verifier=TokenVerifier(keys=RemoteKeys(keys_of(auth)), revocations=revocations),
-            revocations=revocations,
         )
         upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
         found = descriptors()

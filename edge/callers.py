@@ -1,18 +1,14 @@
 """Who sends a request: the access token behind its bearer credential or session cookie."""
 
-import time
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from edge.sessions import Credential, Sessions
 from svckit.errors import Unauthenticated
-from svckit.identity import Claims, TokenVerifier
-from svckit.revocations import Revocations
+from svckit.identity import TokenVerifier
 
 _COOKIE = "session"
-_MOST_REMEMBERED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +23,11 @@ NOBODY = Caller()
 
 
 class Callers:
-    """Finds out who sends a request. A bearer credential counts before the cookie.
+    """Finds out who sends a request. A bearer credential counts before the cookie."""
 
-    A signature is checked once and then remembered until its token expires; whether the session was revoked is
-    looked up each time, in memory.
-    """
-
-    def __init__(self, *, sessions: Sessions, verifier: TokenVerifier, revocations: Revocations) -> None:
+    def __init__(self, *, sessions: Sessions, verifier: TokenVerifier) -> None:
         self._sessions = sessions
         self._verifier = verifier
-        self._revocations = revocations
-        self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     async def identify(self, request: web.BaseRequest) -> Caller:
         """The request's caller; raises `Unauthenticated` when what was shown is not good."""
@@ -60,18 +50,5 @@ class Callers:
         return await self._of_token(await self._sessions.access_token(credential))
 
     async def _of_token(self, token: str) -> Caller:
-        claims = self._verified.get(token)
-        if claims is None or self._revocations.contains(claims.session_id) or _expired(claims):
-            self._verified.pop(token, None)
-            claims = await self._verifier.verify(token)
-            self._remember(token, claims)
+        claims = await self._verifier.verify(token)
         return Caller(token, claims.user_id)
-
-    def _remember(self, token: str, claims: Claims) -> None:
-        self._verified[token] = claims
-        if len(self._verified) > _MOST_REMEMBERED:
-            self._verified.popitem(last=False)
-
-
-def _expired(claims: Claims) -> bool:
-    return claims.expires.timestamp() <= time.time()

@@ -47,7 +47,7 @@ class Router:
         path, _, query = _origin_form(raw_path).partition("?")
         found = self._matcher.find(method, path)
         if found is None:
-            raise self._unmatched(raw_path)
+            raise self._unmatched(path)
         routes = found.target.routes
         wanted = preferred(accept, tuple(routes)) or (_ANYTHING if _ANYTHING in routes else None)
         if wanted is None:
@@ -57,17 +57,17 @@ class Router:
             raise Refused(Problem(501, "unimplemented", "A stream of requests is not served over plain HTTP."))
         return Match(route, found.segments, query, framed)
 
-    def allowed(self, raw_path: str) -> list[str]:
+    def _allowed(self, path: str) -> list[str]:
         """The HTTP methods that a path serves, for `Allow` and for preflights; empty if there is no such path."""
-        methods = self._matcher.allowed(_origin_form(raw_path).partition("?")[0])
+        methods = self._matcher.allowed(path)
         if not methods:
             return []
         if "*" in methods:
             methods |= {"GET", "POST", "PUT", "PATCH", "DELETE"}
         return sorted((methods - {"*"}) | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
-    def _unmatched(self, raw_path: str) -> Refused:
-        allowed = self.allowed(raw_path)
+    def _unmatched(self, path: str) -> Refused:
+        allowed = self._allowed(path)
         if not allowed:
             return Refused(Problem(404, "not_found", "There is no such path."))
         headers = CIMultiDict({"Allow": ", ".join(allowed)})

@@ -83,10 +83,6 @@ class Transcoder:
         """
         return self._router.match(method, raw_path, accept)
 
-    def allowed(self, raw_path: str) -> Sequence[str]:
-        """The HTTP methods that a path serves, for OPTIONS; empty if there is no such path."""
-        return self._router.allowed(raw_path)
-
     async def handle(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Match and serve a request in one go, OPTIONS included."""
         try:
