@@ -1,4 +1,4 @@
-"""What the billing service reads from its environment, and what in it must not go together."""
+"""What the billing service reads from its environment, and what of it must not go together."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ class BillingSettings(Settings):
     database_url: Annotated[PostgresDsn, DEVELOPMENT_ONLY] = PostgresDsn("postgresql://127.0.0.1/chatmesh")
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
-    auth_service_url: str = "127.0.0.1:3001"
+    auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
     # Where the emulator is; a key of Stripe's without it means Stripe itself. Before the key, which is checked with it.
     stripe_api_base: AnyHttpUrl | None = None
     stripe_secret_key: SecretStr | None = None

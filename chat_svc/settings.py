@@ -15,7 +15,7 @@ class ChatSettings(Settings):
     database_url: Annotated[PostgresDsn, DEVELOPMENT_ONLY] = PostgresDsn("postgresql://127.0.0.1/chatmesh")
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
-    auth_service_url: str = "127.0.0.1:3001"
+    auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
     # A server on this machine that speaks OpenAI's wire and needs no key; the URL ends in `/v1`.
     local_model_url: AnyHttpUrl | None = None
     openai_api_key: SecretStr | None = None
