@@ -21,6 +21,7 @@ from edge import webhooks
 from edge.callers import Callers
 from edge.pages import descriptors, pages
 from edge.policies import policies
+from edge.protocol import Server
 from edge.requests import Requests
 from edge.sessions import Credential, Exchanged, Sessions
 from edge.settings import EdgeSettings
@@ -121,7 +122,7 @@ async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSetti
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
 
     # The low-level server: one handler, no application router or middleware between a request and its route.
-    server = web.Server(requests.handle, request_factory=request, handler_cancellation=True)
+    server = Server(requests.handle, request_factory=request, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=10)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

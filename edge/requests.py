@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
 from edge.callers import NOBODY, Caller, Callers
 from edge.observe import Observation
@@ -83,9 +84,10 @@ class Requests:
         try:
             match = self._transcoder.match(request.method, request.raw_path, request.headers.get("Accept", ""))
         except Refused as refused:
-            if request.method == "OPTIONS" and "Allow" in refused.problem.headers:
-                return web.Response(status=204, headers=refused.problem.headers)
-            raise
+            problem = self._unmatched(request.path, refused.problem)
+            if request.method == "OPTIONS" and "Allow" in problem.headers:
+                return web.Response(status=204, headers=problem.headers)
+            raise Refused(problem) from None
         seen.route = match.route.template.text
         policy = self._policies[match.route.path]
         caller = await self._caller(request, policy)
@@ -97,6 +99,14 @@ class Requests:
             stream_headers={"X-Request-Id": request_id},
         )
         return await self._transcoder.serve(match, request, call)
+
+    def _unmatched(self, path: str, problem: Problem) -> Problem:
+        """The refusal of a request that no RPC serves: for one to a page, which methods would be right."""
+        methods = {method for method, page in self._pages if page == path}
+        if problem.status != 404 or not methods:
+            return problem
+        allow = ", ".join(sorted(methods | {"OPTIONS"}))
+        return Problem(405, "method_not_allowed", f"This path serves {allow}.", (), CIMultiDict({"Allow": allow}))
 
     async def _caller(self, request: web.BaseRequest, policy: Policy) -> Caller:
         """A credential that is no good does not count where none is asked for: signing in again must work."""

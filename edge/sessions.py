@@ -1,14 +1,17 @@
 """Access tokens for what a caller holds, a session cookie or an API key: exchanged at auth and remembered."""
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from svckit.errors import Unauthenticated
 from svckit.revocations import Revocations
 
+_SECRET = re.compile(r"[\x21-\x7e]{1,200}")  # what ExchangeSession takes; metadata and messages carry no other bytes
 _REUSE_SECONDS = 60.0
 _EXPIRY_MARGIN_SECONDS = 30.0
 _MOST_REMEMBERED = 50_000
@@ -47,6 +50,8 @@ class Sessions:
 
     async def access_token(self, credential: Credential) -> str:
         """The access token of a credential; raises what `exchange` raises when auth refuses it."""
+        if not _SECRET.fullmatch(credential.secret):
+            raise Unauthenticated("the session cookie or API key is none of ours", reason="TOKEN_INVALID")
         found = self._remembered.get(credential)
         if found is not None and found[1] > time.time() and self._may_reuse(found[0]):
             return found[0].access_token

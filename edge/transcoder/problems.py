@@ -35,6 +35,12 @@ _HTTP_STATUS = {
     code_pb2.DATA_LOSS: 500,
 }
 
+# Without details it is a channel that speaks: of addresses inside, or in words that help nobody.
+_SAID_BY_CHANNELS = {
+    code_pb2.UNAVAILABLE: "The service is not available.",
+    code_pb2.DEADLINE_EXCEEDED: "The service did not answer in time.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -106,8 +112,8 @@ def problem_of(code: int, message: str, details: bytes = b"") -> Problem:
     """
     status = _status(details)
     problem = Problem(_HTTP_STATUS.get(code, 500), _code_name(code), message)
-    if code == code_pb2.UNAVAILABLE and not status.details:  # a connection error's text names addresses inside
-        problem = replace(problem, detail="The service is not available.")
+    if code in _SAID_BY_CHANNELS and not status.details:
+        problem = replace(problem, detail=_SAID_BY_CHANNELS[code])
     for packed in status.details:
         problem = _with_detail(problem, packed)
     return problem
@@ -125,7 +131,10 @@ def _with_detail(problem: Problem, packed: Any) -> Problem:
         elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
             found = error_details_pb2.BadRequest.FromString(packed.value).field_violations
             errors = (FieldError(json_path(item.field), item.description, item.reason.lower()) for item in found)
-            return replace(problem, errors=(*problem.errors, *errors))
+            detail = problem.detail
+            for item in found:  # a message that names fields names them as the errors beside it do
+                detail = detail.replace(f"{item.field}: ", f"{json_path(item.field)}: ")
+            return replace(problem, detail=detail, errors=(*problem.errors, *errors))
     except DecodeError:
         pass
     return problem

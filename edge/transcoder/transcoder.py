@@ -169,14 +169,25 @@ async def _message(match: Match, request: web.BaseRequest) -> bytes:
     """The request message that a request is; raises Refused."""
     route, body, content_type = match.route, b"", ""
     if route.bind.reads_body and request.body_exists:
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise Refused(Problem(413, "body_too_large", "The body is larger than is accepted here.")) from None
-        except web.RequestPayloadError:
-            raise Refused(Problem(400, "malformed_body", "The body could not be read to its end.")) from None
+        body = await _body(request)
         content_type = request.headers.get("Content-Type", "")
     return route.bind(match.segments, match.query, body, content_type)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The whole body. One that is announced as too large is refused before it is sent."""
+    too_large = Problem(413, "body_too_large", f"The body may have {request.client_max_size} bytes.")
+    if request.content_length and request.content_length > request.client_max_size > 0:
+        raise Refused(too_large)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # this was no part of the response
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused(too_large) from None
+    except web.RequestPayloadError:
+        raise Refused(Problem(400, "malformed_body", "The body could not be read to its end.")) from None
 
 
 def _path(request: web.BaseRequest) -> str:

@@ -194,3 +194,17 @@ async def test_a_strange_request_target_gets_a_clear_answer(edge: Edge, target: 
     answer = await edge.raw(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
     assert answer.split(b" ")[1] == str(status).encode()
+
+
+def test_a_message_that_names_a_field_names_it_as_json_does() -> None:
+    violation = error_details_pb2.BadRequest.FieldViolation(field="page_size", description="must be positive")
+
+    problem = problem_of(
+        3, "page_size: must be positive", details(error_details_pb2.BadRequest(field_violations=[violation]))
+    )
+
+    assert problem.detail == "pageSize: must be positive"
+
+
+def test_a_deadline_that_passed_is_said_in_words() -> None:
+    assert problem_of(4, "Deadline Exceeded").detail == "The service did not answer in time."
