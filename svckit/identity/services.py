@@ -43,5 +43,5 @@ class ServiceCredential:
             payload = jwt.decode(token, self._key, algorithms=["HS256"]).claims
             self._claims.validate(payload)
         except (JoseError, ValueError) as error:
-            raise Unauthenticated(f"the service credential does not count: {error}", reason="TOKEN_INVALID") from error
+            raise Unauthenticated("the service credential is not valid", reason="TOKEN_INVALID") from error
         return str(payload["iss"])

@@ -99,7 +99,7 @@ class TokenVerifier:
         except ExpiredTokenError as error:
             raise Unauthenticated("the access token has expired", reason="TOKEN_EXPIRED") from error
         except (JoseError, ValueError) as error:
-            raise Unauthenticated(f"the access token does not count: {error}", reason="TOKEN_INVALID") from error
+            raise Unauthenticated("the access token is not valid", reason="TOKEN_INVALID") from error
 
 
 def _claims(payload: Mapping[str, object]) -> Claims:
