@@ -2,17 +2,37 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote
 
 from dotenv import dotenv_values
 
 from mesh.processes import HOST, SERVICES, Process
-from svckit.local import Engines, Home
+from svckit import logs
+from svckit.local import Engines, Home, LocalError
+
+# What every process would refuse, one after the other.
+_CHOICES = {
+    "CHATMESH_ENV": ("development", "production"),
+    "LOG_LEVEL": get_args(logs.Level),
+    "LOG_FORMAT": get_args(logs.Format),
+}
 
 
 def given(environ: Mapping[str, str], *, folder: Path) -> dict[str, str]:
     """Read what the person set: the environment, and below it the file `.env` of a folder."""
     return {name: value for name, value in dotenv_values(folder / ".env").items() if value} | dict(environ)
+
+
+def refuse_wrong(given: Mapping[str, str]) -> None:
+    """Raise LocalError that names every setting common to all processes which none of them would take."""
+    wrong = [
+        f"{name}: must be {', '.join(choices[:-1])} or {choices[-1]}"
+        for name, choices in _CHOICES.items()
+        if given.get(name) and given[name] not in choices
+    ]
+    if wrong:
+        raise LocalError("\n".join(wrong))
 
 
 def arranged(

@@ -56,6 +56,7 @@ async def _run(
 ) -> None:
     """Start everything, say where it is, wait to be cancelled; `programs` gets all that runs."""
     since = time.monotonic()
+    settings.refuse_wrong(given)
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(Home.opened(folder))
         state.forget(home.path)

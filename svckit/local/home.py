@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from svckit.local import locks, ports
+from svckit.local.errors import LocalError
 
 
 class Home:
@@ -23,7 +24,8 @@ class Home:
     async def opened(path: Path) -> AsyncIterator["Home"]:
         """Make and lock the folder, and wait until every process of an earlier run is gone.
 
-        Raises AlreadyRunning while another process holds it, LocalError when an old child does not end.
+        Raises AlreadyRunning while another process holds it, LocalError when it cannot be made or an old child does not
+        end.
         """
         home = Home(_made(path))
         descriptor = locks.hold(home.path / "lock")
@@ -66,8 +68,11 @@ class Home:
 
 
 def _made(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (path / ".gitignore").write_text("*\n")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise LocalError(f"{path} cannot be the data folder: {error.strerror}") from error
     return path.absolute()
 
 

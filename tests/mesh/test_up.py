@@ -197,3 +197,14 @@ async def test_nothing_is_known_of_a_mesh_that_is_only_starting(home: local.Home
         state.read(home.path)
     with state.kept(home.path, {"DATABASE_URL": "postgresql://here"}):
         assert state.read(home.path) == {"DATABASE_URL": "postgresql://here"}
+
+
+async def test_wrong_settings_are_all_told_before_anything_starts(folder: Path, environment: Mapping[str, str]) -> None:
+    wrong = {"CHATMESH_HOME": str(folder), "LOG_LEVEL": "loud", "CHATMESH_ENV": "prod"}
+    async with _command("-m", "mesh", "up", environment={**environment, **wrong}) as running:
+        assert await running.end() == 1
+
+    assert running.written == (
+        "chatmesh: CHATMESH_ENV: must be development or production\nLOG_LEVEL: must be debug, info, warning or error\n"
+    )
+    assert not folder.exists()
