@@ -38,7 +38,9 @@ def forge(header: dict[str, Any], payload: dict[str, Any], *, key: SigningKey = 
 def payload(**changes: Any) -> dict[str, Any]:
     now = int(datetime.now(UTC).timestamp())
     good = {"iss": "chatmesh", "aud": "chatmesh", "sub": "u", "sid": "s", "role": "user", "jti": "j"}
-    return {key: value for key, value in (good | {"iat": now, "exp": now + 600} | changes).items() if value is not None}
+    return {
+        key: value for key, value in (good | {"iat": now, "exp": now + 86_400} | changes).items() if value is not None
+    }
 
 
 async def refusal(token: str) -> str:
