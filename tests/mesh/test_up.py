@@ -207,4 +207,3 @@ async def test_wrong_settings_are_all_told_before_anything_starts(folder: Path, 
     assert running.written == (
         "chatmesh: CHATMESH_ENV: must be development or production\nLOG_LEVEL: must be debug, info, warning or error\n"
     )
-    assert not folder.exists()
