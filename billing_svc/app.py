@@ -16,7 +16,7 @@ from billing_svc.settings import BillingSettings
 from billing_svc.subscribing import Subscribing
 from billing_svc.webhooks import Webhooks
 from svckit import events, postgres, process, redis_client, server
-from svckit.identity import KeySource, ServiceCredential
+from svckit.identity import ServiceCredential
 from svckit.outbox import Relay
 from svckit.server import Service, Serving
 from svckit.verification import token_verifier
@@ -32,8 +32,8 @@ _EMULATED_CARD = "pm_card_visa"
 
 
 @asynccontextmanager
-async def serving(settings: BillingSettings, *, keys: KeySource | None = None) -> AsyncIterator[Serving]:
-    """Serve until the block ends; ready when this gives. `keys` of access tokens come from auth if none are given."""
+async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
+    """Serve until the block ends; ready when this gives."""
     url, plans = str(settings.database_url), Plans.read()
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
     await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
@@ -41,9 +41,7 @@ async def serving(settings: BillingSettings, *, keys: KeySource | None = None) -
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
-        token_verifier(
-            auth_service_url=settings.auth_service_url, redis=redis, credential=credential, keys=keys
-        ) as verifier,
+        token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
         _stripe(settings) as stripe,
     ):
         projection = Projection(driver=stripe, plans=plans)

@@ -19,7 +19,7 @@ from chat_svc.settings import ChatSettings
 from chat_svc.signals import Signals
 from chat_svc.streams import Streams
 from svckit import events, postgres, process, redis_client, server
-from svckit.identity import KeySource, ServiceCredential
+from svckit.identity import ServiceCredential
 from svckit.outbox import Relay
 from svckit.server import Service, Serving
 from svckit.verification import token_verifier
@@ -36,11 +36,10 @@ _WRITING_PART = 0.8
 async def serving(
     settings: ChatSettings,
     *,
-    keys: KeySource | None = None,
     patience: Patience | None = None,
     grace: timedelta = timedelta(seconds=10),
 ) -> AsyncIterator[Serving]:
-    """Serve until the block ends; ready when this gives. `keys` of access tokens come from auth if none are given.
+    """Serve until the block ends; ready when this gives.
 
     At the end calls and generations may finish for `grace`; what is still being written then is saved as it is.
     """
@@ -51,9 +50,7 @@ async def serving(
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
-        token_verifier(
-            auth_service_url=settings.auth_service_url, redis=redis, credential=credential, keys=keys
-        ) as verifier,
+        token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
         _providers(settings, patience=patience) as providers,
     ):
         offered = catalogue.load(providers=providers)

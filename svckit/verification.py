@@ -7,7 +7,7 @@ from chatmesh.auth.v1 import auth_pb2
 from redis.asyncio import Redis
 
 from svckit import clients, process
-from svckit.identity import KeySource, RemoteKeys, ServiceCredential, TokenVerifier, keys_of
+from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier, keys_of
 from svckit.revocations import Revocations
 
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
@@ -15,12 +15,12 @@ _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 
 @asynccontextmanager
 async def token_verifier(
-    *, auth_service_url: str, redis: Redis, credential: ServiceCredential, keys: KeySource | None = None
+    *, auth_service_url: str, redis: Redis, credential: ServiceCredential
 ) -> AsyncIterator[TokenVerifier]:
-    """A verifier that hears of ended sessions while the block runs; its keys come from auth if none are given."""
+    """A verifier that hears of ended sessions while the block runs."""
     revocations = Revocations(redis)
     async with (
         clients.channel(auth_service_url, services=[_AUTH], credential=credential) as auth,
         process.background(revocations.run),
     ):
-        yield TokenVerifier(keys=keys or RemoteKeys(keys_of(auth)), revocations=revocations)
+        yield TokenVerifier(keys=RemoteKeys(keys_of(auth)), revocations=revocations)

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from svckit import local
 from svckit.local import Engines, Home
+from tests import callers
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,13 @@ async def engines(home: Home) -> AsyncIterator[Engines]:
     """PostgreSQL, Valkey and NATS; without the fsyncs that only a power cut could need."""
     async with local.engines(home, durable=False) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+async def auth_address() -> AsyncIterator[str]:
+    """Where the services find the key of the tokens that tests sign."""
+    async with callers.keys_published() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,17 @@
-"""Who asks for reports in tests, and how they wait for figures."""
+"""Who asks for reports, and how they wait for figures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 from google.protobuf.message import Message
 
-from svckit import identity
-from svckit.errors import ServiceError
-from svckit.identity import Claims, Role, SigningKey
+from svckit.identity import Role
 from svckit.ids import new_id
-from svckit.rpc.status import received
+from tests.callers import signed_in
 
 if TYPE_CHECKING:
     from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceAsyncStub
@@ -26,15 +23,10 @@ _PATIENCE_SECONDS = 60
 class Analytics:
     """The service's stub, and whom it can be called as."""
 
-    def __init__(self, stub: "AnalyticsServiceAsyncStub", key: SigningKey) -> None:
+    def __init__(self, stub: "AnalyticsServiceAsyncStub") -> None:
         self.stub = stub
-        self._key = key
         # A test may have restarted the service: wait for it instead of being told that it was away.
-        self._as_analyst: dict[str, Any] = {"metadata": self.bearer(Role.ANALYST), "wait_for_ready": True}
-
-    def bearer(self, role: Role) -> tuple[tuple[str, str]]:
-        claims = Claims(new_id(), new_id(), role, new_id(), datetime.now(UTC) + timedelta(hours=1))
-        return (("authorization", f"Bearer {identity.mint(claims, self._key)}"),)
+        self._as_analyst: dict[str, Any] = {"metadata": signed_in(new_id(), role=Role.ANALYST), "wait_for_ready": True}
 
     async def growth(self, **request: str) -> pb.GetUserGrowthResponse:
         return await self.stub.GetUserGrowth(pb.GetUserGrowthRequest(**request), **self._as_analyst)
@@ -75,12 +67,3 @@ async def eventually(ask: Callable[[], Awaitable[T]], wanted: T, *, pause: float
                 got = await ask()
 
     assert got == wanted
-
-
-async def refused(call: Awaitable[object]) -> ServiceError:
-    """The error that the call ends with."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return received(error)
-    raise AssertionError(f"not refused: {answer}")

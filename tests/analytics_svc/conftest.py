@@ -8,61 +8,16 @@ from pathlib import Path
 import pytest
 from chatmesh.analytics.v1 import analytics_pb2
 from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
-from chatmesh.auth.v1 import auth_pb2
-from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer, add_AuthServiceServicer_to_server
 
-from svckit import clients, events, identity, local, server
+from svckit import clients, events, local
 from svckit.events import Bus
-from svckit.identity import ServiceCredential, SigningKey, TokenVerifier
 from svckit.local import Engines, Home, Program, Supervised
 from svckit.local.probes import answers
-from svckit.rpc.call import Context
 from tests.analytics_svc.analyst import Analytics
 
 SERVICE = analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"]
-AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 SECRET = "a service secret that only tests know"
 LOOPBACK = "127.0.0.1"
-
-
-class Keys(AuthServiceServicer):
-    """What analytics needs of the auth service: the public key of the tests' tokens."""
-
-    def __init__(self, key: SigningKey) -> None:
-        self._key = key
-
-    async def ListSigningKeys(
-        self, request: auth_pb2.ListSigningKeysRequest, context: Context
-    ) -> auth_pb2.ListSigningKeysResponse:
-        key = auth_pb2.SigningKey(kid=self._key.kid, kty="OKP", crv="Ed25519", x=self._key.x, alg="EdDSA", use="sig")
-        return auth_pb2.ListSigningKeysResponse(keys=[key])
-
-
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    return SigningKey.generate("analytics-tests")
-
-
-@pytest.fixture(scope="session")
-async def auth_address(signing_key: SigningKey) -> AsyncIterator[str]:
-    async def no_keys() -> list[tuple[str, str]]:
-        return []
-
-    async with server.running(
-        name="auth",
-        services=[
-            server.Service(
-                descriptor=AUTH,
-                add=add_AuthServiceServicer_to_server,
-                servicer=Keys(signing_key),
-            )
-        ],
-        listen=f"{LOOPBACK}:0",
-        admin_listen=None,
-        verifier=TokenVerifier(keys=identity.RemoteKeys(no_keys)),
-        credential=ServiceCredential("auth", SECRET),
-    ) as serving:
-        yield serving.address
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +67,6 @@ async def bus(own_engines: Engines, service: Supervised) -> AsyncIterator[Bus]:
 
 
 @pytest.fixture(scope="session")
-async def analytics(service: Supervised, signing_key: SigningKey) -> AsyncIterator[Analytics]:
+async def analytics(service: Supervised) -> AsyncIterator[Analytics]:
     async with clients.channel(service.url, services=[SERVICE]) as channel:
-        yield Analytics(AnalyticsServiceStub(channel), signing_key)
+        yield Analytics(AnalyticsServiceStub(channel))

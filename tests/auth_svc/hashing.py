@@ -15,9 +15,9 @@ class CountingHasher:
         self.hashed += 1
         return self._argon2.hash(password)
 
-    def verify(self, hash: str, password: str) -> bool:  # noqa: A002 - argon2's name
+    def verify(self, hash: str, password: str) -> bool:
         self.verified += 1
         return self._argon2.verify(hash, password)
 
-    def check_needs_rehash(self, hash: str) -> bool:  # noqa: A002
+    def check_needs_rehash(self, hash: str) -> bool:
         return self._argon2.check_needs_rehash(hash)

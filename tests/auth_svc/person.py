@@ -1,16 +1,14 @@
 """A person with an address and a password, who talks to the auth service through its stub."""
 
-import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from chatmesh.auth.v1 import auth_pb2 as pb
 
-from svckit.errors import ServiceError, Unauthenticated
-from svckit.rpc.status import received
+from svckit.errors import Unauthenticated
 from tests.auth_svc.inbox import Inbox, token_in
 
 if TYPE_CHECKING:
@@ -27,15 +25,6 @@ def bearer(access_token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {access_token}"),)
 
 
-async def refusal(call: Awaitable[Any]) -> ServiceError:
-    """The error that a call must end with."""
-    try:
-        response = await call
-    except grpc.aio.AioRpcError as error:
-        return received(error)
-    raise AssertionError(f"it was not refused: {response}")
-
-
 async def refused(call: Awaitable[Any]) -> bool:
     """Whether a call, or the check of a token, ends with Unauthenticated."""
     try:
@@ -45,15 +34,6 @@ async def refused(call: Awaitable[Any]) -> bool:
     except Unauthenticated:
         return True
     return False
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what another process is about to hear of."""
-    async with asyncio.timeout(15):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(0.01)
 
 
 @dataclass

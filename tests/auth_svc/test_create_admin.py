@@ -4,7 +4,8 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from auth_svc import create_admin
 from svckit.errors import InvalidArgument
 from tests.auth_svc.conftest import Auth
-from tests.auth_svc.person import Person, refusal, refused
+from tests.auth_svc.person import Person, refused
+from tests.callers import refusal
 
 
 async def test_a_new_administrator_signs_in_with_the_password_that_was_printed(

@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 from svckit.local import Engines
 from svckit.revocations import KEY
 from tests.auth_svc.conftest import Start
-from tests.auth_svc.person import bearer, eventually, refused
+from tests.auth_svc.person import bearer, refused
+from tests.waiting import until
 
 
 async def test_a_session_that_ended_while_redis_was_away_is_announced_when_it_is_back(
@@ -26,7 +27,7 @@ async def test_a_session_that_ended_while_redis_was_away_is_announced_when_it_is
         finally:
             await engines.valkey.start()
 
-        await eventually(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=metadata)))
+        await until(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=metadata)))
 
 
 async def test_ended_sessions_are_announced_again_when_redis_has_lost_them_and_at_start(
@@ -47,7 +48,7 @@ async def test_ended_sessions_are_announced_again_when_redis_has_lost_them_and_a
             metadata = bearer((await person.sign_in()).tokens.access_token)
             await auth.stub.SignOut(pb.SignOutRequest(), metadata=metadata)
             await redis.flushdb()
-            await eventually(told)
+            await until(told)
         await redis.delete(KEY)
         async with start(**own):
-            await eventually(told)
+            await until(told)

@@ -8,7 +8,9 @@ from svckit.errors import Unauthenticated
 from svckit.identity import RemoteKeys, Role, TokenVerifier
 from svckit.revocations import Revocations
 from tests.auth_svc.conftest import SERVICES, Auth
-from tests.auth_svc.person import Person, bearer, eventually, refusal, refused
+from tests.auth_svc.person import Person, bearer, refused
+from tests.callers import refusal
+from tests.waiting import until
 
 
 async def test_a_person_signs_up_verifies_signs_in_and_sees_who_they_are(auth: Auth, person: Person) -> None:
@@ -54,8 +56,8 @@ async def test_another_process_verifies_the_token_and_hears_that_its_session_end
             await out
             assert str((await out.initial_metadata())["set-cookie"]).startswith("session=; Path=/; Max-Age=0;")
 
-            await eventually(lambda: refused(elsewhere.verify(token)))
-            await eventually(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=bearer(token))))
+            await until(lambda: refused(elsewhere.verify(token)))
+            await until(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=bearer(token))))
 
 
 async def test_nobody_is_anybody_without_a_token(auth: Auth) -> None:

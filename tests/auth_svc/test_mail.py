@@ -13,7 +13,9 @@ from svckit.local.ports import free_port
 from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, MovedClock, Start
 from tests.auth_svc.inbox import LOOPBACK, Inbox, listening, token_in
-from tests.auth_svc.person import Person, eventually, new_address, refusal
+from tests.auth_svc.person import Person, new_address
+from tests.callers import refusal
+from tests.waiting import until
 
 
 async def resend(auth: Auth, address: str) -> pb.ResendVerificationResponse:
@@ -106,7 +108,7 @@ async def test_a_dead_mail_server_holds_nobody_up_and_loses_no_mail(
             async with database.transaction() as session:
                 return bool(await session.scalar(tries))
 
-        await eventually(failed)
+        await until(failed)
         async with listening(inbox, port):
             letter = await inbox.next_to(person.address)
 
@@ -123,7 +125,7 @@ async def test_a_letter_that_the_mail_server_will_never_take_is_dropped(
         async with database.transaction() as session:
             return not await session.scalar(select(func.count()).where(Letter.email_key == person.address))
 
-    await eventually(dropped)
+    await until(dropped)
     assert auth.inbox.waiting(person.address) == []
 
 

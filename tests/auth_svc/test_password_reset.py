@@ -2,7 +2,9 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 
 from svckit.errors import InvalidArgument
 from tests.auth_svc.conftest import Auth
-from tests.auth_svc.person import Person, bearer, eventually, new_address, refusal, refused
+from tests.auth_svc.person import Person, bearer, new_address, refused
+from tests.callers import refusal
+from tests.waiting import until
 
 
 async def forgot(auth: Auth, address: str) -> pb.ForgotPasswordResponse:
@@ -22,7 +24,7 @@ async def test_a_forgotten_password_is_replaced_and_every_session_ends(auth: Aut
     await reset(auth, await person.mailed_token(), "another password")
 
     assert await refused(auth.as_edge.ExchangeSession(pb.ExchangeSessionRequest(session_token=cookie)))
-    await eventually(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=metadata)))
+    await until(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=metadata)))
     assert await refused(person.sign_in())
     assert (await person.sign_in(password="another password")).user.email == person.address
     assert (await auth.inbox.next_to(person.address))["Subject"] == "Your password was changed"

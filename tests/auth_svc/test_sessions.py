@@ -8,7 +8,8 @@ from auth_svc.models import Session, User
 from svckit.errors import Unauthenticated
 from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, MovedClock, Start
-from tests.auth_svc.person import Person, bearer, refusal, refused
+from tests.auth_svc.person import Person, bearer, refused
+from tests.callers import refusal
 
 
 async def exchange(auth: Auth, session_token: str) -> pb.ExchangeSessionResponse:

@@ -5,7 +5,8 @@ from svckit.errors import FailedPrecondition, Unauthenticated
 from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, Start
 from tests.auth_svc.hashing import CountingHasher
-from tests.auth_svc.person import Person, refusal, refused
+from tests.auth_svc.person import Person, refused
+from tests.callers import refusal
 
 
 async def test_a_wrong_password_and_an_unknown_address_are_one_error_and_the_same_work(start: Start) -> None:

@@ -10,7 +10,8 @@ from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, Start
 from tests.auth_svc.hashing import CountingHasher
 from tests.auth_svc.inbox import text_of
-from tests.auth_svc.person import PASSWORD, Person, new_address, refusal, refused
+from tests.auth_svc.person import PASSWORD, Person, new_address, refused
+from tests.callers import refusal
 
 
 async def test_the_answer_and_the_work_are_the_same_for_a_new_a_pending_and_an_existing_account(start: Start) -> None:

@@ -17,7 +17,7 @@ from svckit import clients, postgres
 from svckit.identity import ServiceCredential
 from svckit.local import Engines
 from svckit.postgres import Database
-from tests.billing_svc.customer import Customer, OneKey
+from tests.billing_svc.customer import Customer
 from tests.billing_svc.stripe_side import StripeSide, looking_at
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def stripe_side(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 @pytest.fixture(scope="session")
 async def settings(
-    engines: Engines, new_database: Callable[[], Awaitable[str]], stripe_side: StripeSide
+    engines: Engines, new_database: Callable[[], Awaitable[str]], stripe_side: StripeSide, auth_address: str
 ) -> BillingSettings:
     return BillingSettings.model_validate(
         {
@@ -64,6 +64,7 @@ async def settings(
             "database_url": await new_database(),
             "redis_url": engines.redis_url,
             "nats_url": engines.nats_url,
+            "auth_service_url": auth_address,
             "stripe_api_base": stripe_side.url,
             "stripe_webhook_secret": ",".join(SECRETS),
         }
@@ -79,7 +80,7 @@ def start(settings: BillingSettings) -> Start:
         own = BillingSettings.model_validate(settings.model_dump() | different)
         credential = ServiceCredential("edge", own.service_secret.get_secret_value())
         async with (
-            app.serving(own, keys=OneKey()) as serving,
+            app.serving(own) as serving,
             clients.channel(serving.address, services=SERVICES) as channel,
             clients.channel(serving.address, services=SERVICES, credential=credential) as edge,
         ):

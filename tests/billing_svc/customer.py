@@ -1,29 +1,15 @@
 """Somebody who pays: a user with a token, calling the service as the edge would."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chatmesh.billing.v1 import billing_pb2 as pb
-from joserfc.jwk import OKPKey
 
-from svckit.errors import Unauthenticated
-from svckit.identity import Claims, Role, SigningKey, mint
 from svckit.ids import new_id
+from tests.callers import signed_in
 
 if TYPE_CHECKING:
     from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceAsyncStub
-
-KEY = SigningKey.generate("test")
-
-
-class OneKey:
-    """Knows the key that the tests sign with."""
-
-    async def key(self, kid: str) -> OKPKey:
-        if kid != KEY.kid:
-            raise Unauthenticated("unknown key")
-        return KEY.key
 
 
 @dataclass
@@ -35,9 +21,7 @@ class Customer:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        expires = datetime.now(UTC) + timedelta(minutes=10)
-        token = mint(Claims(self.id, new_id(), Role.USER, new_id(), expires), KEY)
-        return (("authorization", f"Bearer {token}"),)
+        return signed_in(self.id)
 
     async def subscribe(self, plan_id: str = "pro", **more: Any) -> pb.Subscription:
         request = pb.CreateSubscriptionRequest(plan_id=plan_id, **more)

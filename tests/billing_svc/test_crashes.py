@@ -10,24 +10,21 @@ from datetime import timedelta
 
 import grpc
 import pytest
-from chatmesh.auth.v1 import auth_pb2
-from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer, add_AuthServiceServicer_to_server
 from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
 from sqlalchemy import update
 
 from billing_svc.models import Subscription
 from billing_svc.settings import BillingSettings
-from svckit import clients, server
+from svckit import clients
 from svckit.errors import AlreadyExists, Unavailable
-from svckit.identity import ServiceCredential, TokenVerifier
 from svckit.local.ports import free_port
 from svckit.postgres import Database
 from svckit.rpc.status import received
 from tests.billing_svc.conftest import SERVICES, Billing, Start
-from tests.billing_svc.customer import KEY, Customer, OneKey
+from tests.billing_svc.customer import Customer
 from tests.billing_svc.stripe_side import StripeSide
-from tests.billing_svc.waiting import PATIENCE, until
+from tests.waiting import PATIENCE, until
 
 _POSTS = ["/v1/customers", "/v1/payment_methods/pm_card_visa/attach", "/v1/subscriptions"]
 # The SDK asks three times before it gives up.
@@ -125,38 +122,8 @@ async def _subscribed(customer: Customer, plan_id: str) -> pb.Subscription | Non
         raise
 
 
-class _Keys(AuthServiceServicer):
-    """As much of auth as a process needs to believe our tokens."""
-
-    async def ListSigningKeys(
-        self, request: auth_pb2.ListSigningKeysRequest, context: object
-    ) -> auth_pb2.ListSigningKeysResponse:
-        key = auth_pb2.SigningKey(kid=KEY.kid, alg="EdDSA", x=KEY.x)
-        return auth_pb2.ListSigningKeysResponse(keys=[key])
-
-
 @asynccontextmanager
-async def _auth(settings: BillingSettings) -> AsyncIterator[str]:
-    service = server.Service(
-        auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
-        add_AuthServiceServicer_to_server,
-        _Keys(),
-    )
-    async with server.running(
-        name="auth",
-        services=[service],
-        listen="127.0.0.1:0",
-        admin_listen=None,
-        verifier=TokenVerifier(keys=OneKey()),
-        credential=ServiceCredential("auth", settings.service_secret.get_secret_value()),
-    ) as serving:
-        yield serving.address
-
-
-@asynccontextmanager
-async def _process(
-    settings: BillingSettings, *, auth: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, Billing]]:
+async def _process(settings: BillingSettings) -> AsyncIterator[tuple[asyncio.subprocess.Process, Billing]]:
     """The service as a process of its own, which can be killed."""
     listen = f"127.0.0.1:{free_port()}"
     variables = {
@@ -165,7 +132,7 @@ async def _process(
         "DATABASE_URL": str(settings.database_url),
         "REDIS_URL": str(settings.redis_url),
         "NATS_URL": settings.nats_url,
-        "AUTH_SERVICE_URL": auth,
+        "AUTH_SERVICE_URL": settings.auth_service_url,
         "STRIPE_API_BASE": settings.stripe_url,
     }
     process = await asyncio.create_subprocess_exec(
@@ -188,7 +155,7 @@ async def test_a_process_that_is_killed_while_stripe_works_leaves_one_subscripti
 ) -> None:
     """Killed after Stripe has committed and before the answer came, at each of the calls that create something."""
     await stripe_side.spoil(path, "hold")
-    async with _auth(settings) as auth, _process(settings, auth=auth) as (process, billing):
+    async with _process(settings) as (process, billing):
         customer = billing.customer()
         asking = asyncio.create_task(customer.subscribe("pro"))
         await _held(stripe_side, path)

@@ -25,7 +25,7 @@ from svckit.rpc.status import received
 from tests.billing_svc.conftest import SECRETS, Billing, Start
 from tests.billing_svc.customer import Customer
 from tests.billing_svc.stripe_side import StripeSide, looking_at
-from tests.billing_svc.waiting import until
+from tests.waiting import until
 
 _ALL_TRIES = 3
 

@@ -18,7 +18,7 @@ from chat_svc.providers.openai_wire import Patience
 from chat_svc.settings import ChatSettings
 from svckit import clients
 from svckit.local import Engines
-from tests.chat_svc.user import OneKey, User
+from tests.chat_svc.user import User
 
 if TYPE_CHECKING:
     from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
@@ -47,7 +47,7 @@ def provider(llmock_server: LLMockServer) -> LLMock:
 
 @pytest.fixture(scope="session")
 async def settings(
-    engines: Engines, new_database: Callable[[], Awaitable[str]], llmock_server: LLMockServer
+    engines: Engines, new_database: Callable[[], Awaitable[str]], llmock_server: LLMockServer, auth_address: str
 ) -> ChatSettings:
     return ChatSettings.model_validate(
         {
@@ -56,6 +56,7 @@ async def settings(
             "database_url": await new_database(),
             "redis_url": engines.redis_url,
             "nats_url": engines.nats_url,
+            "auth_service_url": auth_address,
             "local_model_url": llmock_server.base_url(),
             "openai_api_key": "sk-test",
             "openai_base_url": llmock_server.base_url(),
@@ -71,7 +72,7 @@ def start(settings: ChatSettings) -> Start:
     async def started(*, grace: timedelta = timedelta(seconds=10), **different: object) -> AsyncIterator[Replica]:
         own = ChatSettings.model_validate(settings.model_dump() | different)
         async with (
-            app.serving(own, keys=OneKey(), patience=PATIENCE, grace=grace) as serving,
+            app.serving(own, patience=PATIENCE, grace=grace) as serving,
             clients.channel(serving.address, services=SERVICES) as channel,
         ):
             yield Replica(own, serving.address, ChatServiceStub(channel))

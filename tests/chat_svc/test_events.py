@@ -10,7 +10,8 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from svckit import events
 from svckit.local import Engines
-from tests.chat_svc.user import User, refusal
+from tests.callers import refusal
+from tests.chat_svc.user import User
 
 Hear = Callable[[int], AsyncIterator[Message]]
 

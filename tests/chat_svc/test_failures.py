@@ -7,8 +7,9 @@ from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
 
 from svckit.errors import InvalidArgument, Unavailable
+from tests.callers import refusal
 from tests.chat_svc.conftest import Start
-from tests.chat_svc.user import User, kinds, refusal, text
+from tests.chat_svc.user import User, kinds, text
 
 Fault = Callable[[LLMock], LLMock]
 

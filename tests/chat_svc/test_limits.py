@@ -6,8 +6,9 @@ from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
 
 from svckit.errors import ResourceExhausted
+from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
-from tests.chat_svc.user import User, kinds, refusal
+from tests.chat_svc.user import User, kinds
 
 LONG = "word " * 200
 

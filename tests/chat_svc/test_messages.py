@@ -8,8 +8,9 @@ from llmock.pytest_plugin import LLMock
 
 from svckit.errors import InvalidArgument, NotFound
 from svckit.ids import new_id
+from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
-from tests.chat_svc.user import User, refusal
+from tests.chat_svc.user import User
 
 
 async def talk(user: User, turns: int) -> tuple[str, list[str]]:

@@ -7,7 +7,8 @@ import pytest
 from chatmesh.chat.v1 import chat_pb2 as pb
 
 from svckit.errors import NotFound
-from tests.chat_svc.user import User, refusal
+from tests.callers import refusal
+from tests.chat_svc.user import User
 
 Ask = Callable[[User, pb.SendMessageResponse], Awaitable[object]]
 

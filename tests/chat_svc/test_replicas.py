@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -15,8 +15,10 @@ from llmock.pytest_plugin import LLMock
 from chat_svc.settings import ChatSettings
 from svckit import clients
 from svckit.local import Engines
+from svckit.local.ports import free_port
 from tests.chat_svc.conftest import SERVICES, Replica, Start
-from tests.chat_svc.user import KEY, User, kinds, text
+from tests.chat_svc.user import User, kinds, text
+from tests.waiting import PATIENCE
 
 LONG = "word " * 2000
 
@@ -26,24 +28,19 @@ async def process_of(settings: ChatSettings) -> AsyncIterator[tuple[Process, Use
     """A replica in a process of its own, and a user who talks to it."""
     values = {name.upper(): str(value) for name, value in settings.model_dump().items() if value is not None}
     values["OPENAI_API_KEY"] = values["SERVICE_SECRET"] = ""
+    values["LISTEN"] = f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chat_svc.replica", KEY.x, env=os.environ | values, stdout=PIPE
+        sys.executable, "-m", "chat_svc", env=os.environ | values, stdout=DEVNULL
     )
     try:
-        async with clients.channel(await _address(process), services=SERVICES) as channel:
+        async with clients.channel(values["LISTEN"], services=SERVICES) as channel:
+            async with asyncio.timeout(PATIENCE):
+                await channel.channel_ready()
             yield process, User(ChatServiceStub(channel))
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
-
-
-async def _address(process: Process) -> str:
-    assert process.stdout is not None
-    async for line in process.stdout:
-        if line.startswith(b"address "):
-            return line.decode().split()[1]
-    raise AssertionError("the replica did not start")
+        await process.wait()
 
 
 async def test_an_answer_whose_replica_is_killed_ends_with_a_visible_error_and_is_kept(

@@ -1,35 +1,16 @@
 """Somebody who chats: a user with a token, calling the service as the edge would."""
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from chatmesh.chat.v1 import chat_pb2 as pb
-from joserfc.jwk import OKPKey
 
-from svckit.errors import ServiceError, Unauthenticated
-from svckit.identity import Claims, Role, SigningKey, mint
 from svckit.ids import new_id
-from svckit.rpc.status import received
+from tests.callers import signed_in
 
 if TYPE_CHECKING:
     from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
-
-KEY = SigningKey.generate("test")
-
-
-@dataclass(frozen=True)
-class OneKey:
-    """Knows the key that the tests sign with."""
-
-    known: SigningKey = KEY
-
-    async def key(self, kid: str) -> OKPKey:
-        if kid != self.known.kid:
-            raise Unauthenticated("unknown key")
-        return self.known.key
 
 
 @dataclass(frozen=True)
@@ -45,9 +26,7 @@ class User:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        expires = datetime.now(UTC) + timedelta(minutes=10)
-        token = mint(Claims(self.id, new_id(), Role.USER, new_id(), expires), KEY)
-        return (("authorization", f"Bearer {token}"),)
+        return signed_in(self.id)
 
     async def create(self, **more: Any) -> pb.Conversation:
         request = pb.CreateConversationRequest(**more)
@@ -111,12 +90,3 @@ async def ended(user: User, generation_id: str) -> pb.Generation:
     """The generation, once it has ended."""
     await user.resume(generation_id)
     return await user.generation(generation_id)
-
-
-async def refusal(call: Awaitable[object]) -> ServiceError:
-    """What the service refuses the call with."""
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return received(error)
-    raise AssertionError("it was not refused")

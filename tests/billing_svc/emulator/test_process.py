@@ -14,7 +14,7 @@ from aiohttp import web
 
 from svckit.local.ports import free_port
 from tests.billing_svc.stripe_side import StripeSide, looking_at
-from tests.billing_svc.waiting import until
+from tests.waiting import until
 
 _SECRET = "whsec_of_this_test"
 
