@@ -1,5 +1,7 @@
 """`python -m edge`: one edge, until it is stopped."""
 
+import gc
+
 import uvloop
 
 from edge import app
@@ -10,6 +12,8 @@ from svckit.settings import load
 
 async def main() -> None:
     async with app.serving(load(EdgeSettings)):
+        # Routes and descriptors stay for good: the collector need not look at them again and again.
+        gc.freeze()
         await process.until_stopped()
 
 

@@ -1,12 +1,13 @@
 """Which of the offered content types a client wants: the Accept header (RFC 9110, section 12.5.1)."""
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
-def preferred(accept: str, offers: Sequence[str]) -> str | None:
+@lru_cache(maxsize=1024)  # clients send few different headers
+def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
     """The best offer, or None if the client accepts none of them.
 
     Among equals a type that the client names beats a wildcard, then the first offer wins. Without a header everything
