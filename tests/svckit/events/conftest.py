@@ -70,20 +70,6 @@ def _sent(about: str) -> Event:
     return events.event(message, source="shop", about=about, time=datetime.now(UTC))
 
 
-Condition = Callable[[], Awaitable[bool]]
-
-
-@pytest.fixture
-def eventually() -> Callable[[Condition], Awaitable[None]]:
-    """Wait until a condition holds; pytest's time-out ends a wait that never will."""
-
-    async def wait(condition: Condition) -> None:
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-    return wait
-
-
 @pytest.fixture
 def sent() -> Event:
     return _sent("ada")

@@ -1,6 +1,6 @@
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from nats.js.api import StreamConfig
@@ -9,8 +9,7 @@ from svckit import events
 from svckit.errors import Unavailable
 from svckit.events import Bus, Event
 from svckit.local import Supervised
-
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ async def test_streams_that_are_there_stay_as_their_operator_wants_them(nats: Su
 
 
 async def test_a_bus_says_that_nats_is_away_and_finds_it_when_it_is_back(
-    nats: Supervised, bus: Bus, sent: Event, eventually: Eventually
+    nats: Supervised, bus: Bus, sent: Event
 ) -> None:
     await bus.jetstream()
     await nats.kill()
@@ -90,7 +89,7 @@ async def test_a_bus_says_that_nats_is_away_and_finds_it_when_it_is_back(
         await bus.publish(sent)
 
     await nats.start()
-    await eventually(lambda: _answers(bus))
+    await until(lambda: _answers(bus))
     await bus.publish(sent)
     assert await _stored(bus) == 1
 

@@ -21,11 +21,11 @@ from svckit.errors import Unavailable
 from svckit.events import BadEvent, Bus, Event
 from svckit.local import Supervised
 from svckit.process import background
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.svckit.events.conftest import Shop
 
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 Apply = Callable[[AsyncSession, Event], Awaitable[None]]
 Send = Callable[[str], Awaitable[Event]]
 
@@ -131,58 +131,52 @@ async def _acknowledged(bus: Bus) -> bool:
     return not consumer.num_pending and not consumer.num_ack_pending
 
 
-async def test_an_event_is_applied_and_acknowledged(shop: "Shop", bus: Bus, send: Send, eventually: Eventually) -> None:
+async def test_an_event_is_applied_and_acknowledged(shop: "Shop", bus: Bus, send: Send) -> None:
     await send("e1")
 
     async with background(_consuming(shop, bus)):
-        await eventually(_applied(shop, "e1"))
-        await eventually(lambda: _acknowledged(bus))
+        await until(_applied(shop, "e1"))
+        await until(lambda: _acknowledged(bus))
 
     assert await shop.effects() == ["e1"]
 
 
-async def test_only_the_wanted_subjects_are_applied(
-    shop: "Shop", bus: Bus, sent: Event, eventually: Eventually
-) -> None:
+async def test_only_the_wanted_subjects_are_applied(shop: "Shop", bus: Bus, sent: Event) -> None:
     await bus.jetstream()
     for number, subject in enumerate(["ev.auth.user.deleted", "ev.chat.message.sent", "ev.auth.user.verified"]):
         await bus.publish(Event(str(number), subject, sent.type, sent.source, sent.about, sent.time, sent.data))
 
     async with background(_consuming(shop, bus, subjects=["ev.auth.user.*"])):
-        await eventually(_applied(shop, "0", "2"))
+        await until(_applied(shop, "0", "2"))
 
     assert await shop.effects() == ["0", "2"]
 
 
-async def test_an_event_that_is_delivered_again_has_no_second_effect(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_an_event_that_is_delivered_again_has_no_second_effect(shop: "Shop", bus: Bus, send: Send) -> None:
     await send("e1")
     async with background(_consuming(shop, bus)):
-        await eventually(_applied(shop, "e1"))
-        await eventually(lambda: _acknowledged(bus))
+        await until(_applied(shop, "e1"))
+        await until(lambda: _acknowledged(bus))
     await (await bus.jetstream()).delete_consumer(events.STREAM, DURABLE)  # it will begin anew
 
     async with background(_consuming(shop, bus)):
         await send("e2")
-        await eventually(_applied(shop, "e2"))
+        await until(_applied(shop, "e2"))
 
     assert await shop.effects() == ["e1", "e2"]
 
 
-async def test_two_consumers_each_apply_every_event(shop: "Shop", bus: Bus, send: Send, eventually: Eventually) -> None:
+async def test_two_consumers_each_apply_every_event(shop: "Shop", bus: Bus, send: Send) -> None:
     await send("e1")
 
     async def twice() -> bool:
         return await shop.effects() == ["e1", "e1"]
 
     async with background(_consuming(shop, bus), _consuming(shop, bus, durable="counter")):
-        await eventually(twice)
+        await until(twice)
 
 
-async def test_what_a_failed_attempt_wrote_is_undone(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_what_a_failed_attempt_wrote_is_undone(shop: "Shop", bus: Bus, send: Send) -> None:
     attempts = Counter[str]()
 
     async def fails_twice(session: AsyncSession, event: Event) -> None:
@@ -193,14 +187,14 @@ async def test_what_a_failed_attempt_wrote_is_undone(
 
     await send("e1")
     async with background(_consuming(shop, bus, fails_twice)):
-        await eventually(_applied(shop, "e1"))
+        await until(_applied(shop, "e1"))
 
     assert await shop.effects() == ["e1"]
     assert attempts == {"e1": 3}
 
 
 async def test_an_event_that_fails_five_times_is_put_away_and_holds_nothing_up(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
+    shop: "Shop", bus: Bus, send: Send
 ) -> None:
     attempts = Counter[str]()
 
@@ -213,16 +207,14 @@ async def test_an_event_that_fails_five_times_is_put_away_and_holds_nothing_up(
     for number in range(3):
         await send(f"e{number}")
     async with background(_consuming(shop, bus, refuses_e1)):
-        await eventually(_applied(shop, "e0", "e2"))
-        await eventually(lambda: _acknowledged(bus))
+        await until(_applied(shop, "e0", "e2"))
+        await until(lambda: _acknowledged(bus))
 
     assert attempts == {"e0": 1, "e1": 5, "e2": 1}
     assert await _letters(bus) == {"e1": "ValueError: not this one"}
 
 
-async def test_an_event_that_can_never_be_applied_is_put_away_at_once(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_an_event_that_can_never_be_applied_is_put_away_at_once(shop: "Shop", bus: Bus, send: Send) -> None:
     attempts = Counter[str]()
 
     async def refuses(session: AsyncSession, event: Event) -> None:
@@ -234,27 +226,23 @@ async def test_an_event_that_can_never_be_applied_is_put_away_at_once(
 
     await send("e1")
     async with background(_consuming(shop, bus, refuses)):
-        await eventually(put_away)
+        await until(put_away)
 
     assert attempts == {"e1": 1}
     assert await _letters(bus) == {"e1": "no such plan: gold"}
 
 
-async def test_a_message_that_is_no_event_is_put_away(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_a_message_that_is_no_event_is_put_away(shop: "Shop", bus: Bus, send: Send) -> None:
     await (await bus.jetstream()).publish("ev.from.a.stranger", b"hello")
     await send("e1")
 
     async with background(_consuming(shop, bus)):
-        await eventually(_applied(shop, "e1"))
+        await until(_applied(shop, "e1"))
 
     assert await _letters(bus) == {"": "no header 'ce-id'"}
 
 
-async def test_an_event_waits_for_what_is_unavailable_however_long_it_takes(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_an_event_waits_for_what_is_unavailable_however_long_it_takes(shop: "Shop", bus: Bus, send: Send) -> None:
     attempts = Counter[str]()
 
     async def unavailable_for_long(session: AsyncSession, event: Event) -> None:
@@ -265,14 +253,12 @@ async def test_an_event_waits_for_what_is_unavailable_however_long_it_takes(
 
     await send("e1")
     async with background(_consuming(shop, bus, unavailable_for_long)):
-        await eventually(_applied(shop, "e1"))
+        await until(_applied(shop, "e1"))
 
     assert await _letters(bus) == {}
 
 
-async def test_a_database_connection_that_breaks_is_no_fault_of_the_event(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_a_database_connection_that_breaks_is_no_fault_of_the_event(shop: "Shop", bus: Bus, send: Send) -> None:
     attempts = Counter[str]()
 
     async def breaks_its_connection(session: AsyncSession, event: Event) -> None:
@@ -283,15 +269,13 @@ async def test_a_database_connection_that_breaks_is_no_fault_of_the_event(
 
     await send("e1")
     async with background(_consuming(shop, bus, breaks_its_connection)):
-        await eventually(_applied(shop, "e1"))
+        await until(_applied(shop, "e1"))
 
     assert await shop.effects() == ["e1"]
     assert await _letters(bus) == {}
 
 
-async def test_an_event_is_applied_in_the_trace_that_it_came_from(
-    shop: "Shop", bus: Bus, sent: Event, eventually: Eventually
-) -> None:
+async def test_an_event_is_applied_in_the_trace_that_it_came_from(shop: "Shop", bus: Bus, sent: Event) -> None:
     traces: list[str] = []
 
     async def remember(session: AsyncSession, event: Event) -> None:
@@ -303,16 +287,14 @@ async def test_an_event_is_applied_in_the_trace_that_it_came_from(
     await bus.jetstream()
     await bus.publish(sent)
     async with background(_consuming(shop, bus, remember)):
-        await eventually(_applied(shop, sent.id))
+        await until(_applied(shop, sent.id))
 
     came_from = telemetry.parse(sent.traceparent)
     assert came_from is not None
     assert traces == [came_from.trace_id]
 
 
-async def test_a_consumer_that_stops_hands_back_what_it_had_fetched(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_a_consumer_that_stops_hands_back_what_it_had_fetched(shop: "Shop", bus: Bus, send: Send) -> None:
     started = asyncio.Event()
 
     async def never_ends(session: AsyncSession, event: Event) -> None:
@@ -327,38 +309,36 @@ async def test_a_consumer_that_stops_hands_back_what_it_had_fetched(
     assert await shop.effects() == []
 
     async with background(_consuming(shop, bus)):  # its events do not wait for the 30 s of an unacknowledged delivery
-        await eventually(_applied(shop, "e0", "e1", "e2"))
+        await until(_applied(shop, "e0", "e1", "e2"))
 
     assert await shop.effects() == ["e0", "e1", "e2"]
 
 
-async def test_consuming_goes_on_after_nats_was_killed(
-    shop: "Shop", nats: Supervised, bus: Bus, send: Send, eventually: Eventually
-) -> None:
+async def test_consuming_goes_on_after_nats_was_killed(shop: "Shop", nats: Supervised, bus: Bus, send: Send) -> None:
     ids = [f"e{number}" for number in range(100)]
     await asyncio.gather(*(send(event_id) for event_id in ids))
 
     async with background(_consuming(shop, bus, ack_wait=timedelta(seconds=1))):
-        await eventually(_applied(shop, "e10"))
+        await until(_applied(shop, "e10"))
         await nats.kill()
         await nats.start()
-        await eventually(_applied(shop, *ids))
+        await until(_applied(shop, *ids))
 
     assert await shop.effects() == sorted(ids)
 
 
 async def test_consumers_that_are_killed_at_any_moment_apply_each_event_once(
-    shop: "Shop", nats: Supervised, send: Send, eventually: Eventually
+    shop: "Shop", nats: Supervised, send: Send
 ) -> None:
     ids, moments = [f"e{number:03}" for number in range(300)], random.Random(20261123)
     await asyncio.gather(*(send(event_id) for event_id in ids))
 
     async with _consumer_processes(shop, nats, 4) as pids:
         for share, pid in enumerate(pids[:-1], start=1):
-            await eventually(partial(_reached, shop, share * 50))
+            await until(partial(_reached, shop, share * 50))
             await asyncio.sleep(moments.uniform(0, 0.05))
             os.kill(pid, signal.SIGKILL)
-        await eventually(_applied(shop, *ids))
+        await until(_applied(shop, *ids))
 
     assert await shop.effects() == ids
 
@@ -368,7 +348,7 @@ async def _reached(shop: "Shop", count: int) -> bool:
 
 
 async def test_notes_of_events_that_the_stream_has_forgotten_are_forgotten_too(
-    shop: "Shop", bus: Bus, send: Send, eventually: Eventually
+    shop: "Shop", bus: Bus, send: Send
 ) -> None:
     notes = [("old", 32), ("recent", 30)]
     async with shop.database.transaction() as session:
@@ -387,4 +367,4 @@ async def test_notes_of_events_that_the_stream_has_forgotten_are_forgotten_too(
 
     await send("e1")
     async with background(_consuming(shop, bus)):
-        await eventually(one_forgotten)
+        await until(one_forgotten)

@@ -18,11 +18,11 @@ from svckit.events import Bus
 from svckit.local import Supervised
 from svckit.outbox import Relay
 from svckit.process import background
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.svckit.events.conftest import Shop
 
-Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 Published = Callable[[], Awaitable[list[str]]]
 
 RELAYS = """
@@ -75,22 +75,20 @@ def _is_empty(shop: "Shop") -> Callable[[], Awaitable[bool]]:
     return empty
 
 
-async def test_a_committed_event_is_published_and_forgotten(
-    shop: "Shop", bus: Bus, published: Published, eventually: Eventually
-) -> None:
+async def test_a_committed_event_is_published_and_forgotten(shop: "Shop", bus: Bus, published: Published) -> None:
     event = await shop.order()
 
     async with background(_relay(shop, bus).run):
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert await published() == [event.id]
 
 
-async def test_an_event_arrives_as_it_was_added(shop: "Shop", bus: Bus, eventually: Eventually) -> None:
+async def test_an_event_arrives_as_it_was_added(shop: "Shop", bus: Bus) -> None:
     event = await shop.order(about="grace")
 
     async with background(_relay(shop, bus).run):
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     jetstream = await bus.jetstream()
     [message] = await (await jetstream.pull_subscribe("ev.>", stream=events.STREAM)).fetch(1)
@@ -98,43 +96,41 @@ async def test_an_event_arrives_as_it_was_added(shop: "Shop", bus: Bus, eventual
 
 
 async def test_an_event_of_a_transaction_that_was_rolled_back_is_never_published(
-    shop: "Shop", bus: Bus, published: Published, eventually: Eventually
+    shop: "Shop", bus: Bus, published: Published
 ) -> None:
     with pytest.raises(KeyError):
         await shop.order(then=KeyError())
     event = await shop.order()
 
     async with background(_relay(shop, bus).run):
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert await published() == [event.id]
 
 
 async def test_an_event_whose_transaction_commits_late_is_not_skipped(
-    shop: "Shop", bus: Bus, sent: events.Event, published: Published, eventually: Eventually
+    shop: "Shop", bus: Bus, sent: events.Event, published: Published
 ) -> None:
     async with background(_relay(shop, bus).run):
         async with shop.database.transaction() as session:
             await outbox.add(session, shop.outbox, sent)
             overtaking = await shop.order()
-            await eventually(_is_empty(shop))
-        await eventually(_is_empty(shop))
+            await until(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert await published() == [overtaking.id, sent.id]
 
 
-async def test_many_replicas_publish_each_event_once(
-    shop: "Shop", bus: Bus, published: Published, eventually: Eventually
-) -> None:
+async def test_many_replicas_publish_each_event_once(shop: "Shop", bus: Bus, published: Published) -> None:
     async with background(*(_relay(shop, bus).run for _ in range(3))):
         ids = await shop.orders(100)
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert sorted(await published()) == sorted(ids)
 
 
 async def test_a_relay_that_dies_between_publishing_and_deleting_publishes_nothing_twice(
-    shop: "Shop", nats: Supervised, bus: Bus, published: Published, eventually: Eventually
+    shop: "Shop", nats: Supervised, bus: Bus, published: Published
 ) -> None:
     ids = await shop.orders(20)
 
@@ -144,17 +140,17 @@ async def test_a_relay_that_dies_between_publishing_and_deleting_publishes_nothi
     async with shop.database.transaction() as session:
         await session.execute(text("LOCK TABLE shop.outbox IN SHARE MODE"))  # one can select, and cannot delete
         async with _relay_processes(shop, nats, 1):
-            await eventually(all_published)
+            await until(all_published)
     assert await shop.pending() == len(ids)
 
     async with background(_relay(shop, bus).run):
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert sorted(await published()) == sorted(ids)
 
 
 async def test_relays_that_are_killed_at_any_moment_lose_and_repeat_nothing(
-    shop: "Shop", nats: Supervised, published: Published, eventually: Eventually
+    shop: "Shop", nats: Supervised, published: Published
 ) -> None:
     moments, killed = random.Random(20261123), set[int | None]()
     async with _relay_processes(shop, nats, 5):
@@ -164,35 +160,31 @@ async def test_relays_that_are_killed_at_any_moment_lose_and_repeat_nothing(
             return await _at_work(shop) not in {None, *killed}
 
         for _ in range(4):
-            await eventually(one_works)
+            await until(one_works)
             await asyncio.sleep(moments.uniform(0, 0.1))
             victim = await _at_work(shop)
             assert victim
             os.kill(victim, signal.SIGKILL)
             killed.add(victim)
         ids = await writing
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert sorted(await published()) == sorted(ids)
 
 
-async def test_events_wait_while_nats_is_away(
-    shop: "Shop", nats: Supervised, bus: Bus, published: Published, eventually: Eventually
-) -> None:
+async def test_events_wait_while_nats_is_away(shop: "Shop", nats: Supervised, bus: Bus, published: Published) -> None:
     async with background(_relay(shop, bus).run):
         first = await shop.orders(50)
         await nats.kill()
         second = await shop.orders(50)
         await nats.start()
         third = await shop.orders(50)
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert sorted(await published()) == sorted(first + second + third)
 
 
-async def test_events_wait_while_the_stream_is_full(
-    shop: "Shop", bus: Bus, published: Published, eventually: Eventually
-) -> None:
+async def test_events_wait_while_the_stream_is_full(shop: "Shop", bus: Bus, published: Published) -> None:
     jetstream = await bus.jetstream()
     limited = (await jetstream.stream_info(events.STREAM)).config
     limited.max_msgs = 5
@@ -203,34 +195,34 @@ async def test_events_wait_while_the_stream_is_full(
         return await shop.pending() == len(ids) - 5
 
     async with background(_relay(shop, bus).run):
-        await eventually(five_left)
+        await until(five_left)
         limited.max_msgs = -1
         await jetstream.update_stream(limited)
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert sorted(await published()) == sorted(ids)
 
 
 async def test_a_relay_that_loses_its_connection_goes_on_with_another(
-    shop: "Shop", bus: Bus, published: Published, eventually: Eventually
+    shop: "Shop", bus: Bus, published: Published
 ) -> None:
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     async with background(_relay(shop, bus).run):
         first = await shop.orders(20)
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
         async with shop.database.transaction() as session:
             await session.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
         second = await shop.orders(20)
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert sorted(await published()) == sorted(first + second)
 
 
-async def test_what_waits_is_measured(shop: "Shop", bus: Bus, eventually: Eventually) -> None:
+async def test_what_waits_is_measured(shop: "Shop", bus: Bus) -> None:
     await shop.orders(3)
 
     async with background(_relay(shop, bus).run):
-        await eventually(_is_empty(shop))
+        await until(_is_empty(shop))
 
     assert REGISTRY.get_sample_value("outbox_pending_events", {"outbox": "shop.outbox"}) is not None
     assert REGISTRY.get_sample_value("outbox_oldest_event_age_seconds", {"outbox": "shop.outbox"}) is not None
