@@ -23,11 +23,11 @@ class Hasher(Protocol):
 
     def hash(self, password: str, /) -> str: ...
 
-    def verify(self, hash: str, password: str, /) -> bool:  # noqa: A002 - argon2's own name
+    def verify(self, hash: str, password: str, /) -> bool:
         """True, or `VerifyMismatchError`."""
         ...
 
-    def check_needs_rehash(self, hash: str, /) -> bool:  # noqa: A002 - as above
+    def check_needs_rehash(self, hash: str, /) -> bool:
         """Whether it was made with other parameters than today's."""
         ...
 

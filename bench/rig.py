@@ -72,7 +72,7 @@ def python(*arguments: str) -> tuple[str, ...]:
 
 def _token(key: SigningKey) -> str:
     expires = datetime.now(UTC) + timedelta(hours=1)
-    return mint(Claims(user_id="bench", session_id="bench", role=Role.USER, token_id="bench", expires=expires), key)  # noqa: S106 (an id)
+    return mint(Claims(user_id="bench", session_id="bench", role=Role.USER, token_id="bench", expires=expires), key)  # noqa: S106 - an id
 
 
 async def _backend(home: Home, key: SigningKey) -> Supervised:

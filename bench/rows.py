@@ -129,7 +129,7 @@ _ROWS = (
         path=f"/api/conversations/{_CONVERSATION}/messages?pageSize=20",
         rpc="ListMessages",
         request=pb.ListMessagesRequest(conversation_id=_CONVERSATION, page_size=20),
-        replies=[pb.ListMessagesResponse(messages=map(_message, range(20)), next_page_token="next")],  # noqa: S106 (of a page)
+        replies=[pb.ListMessagesResponse(messages=map(_message, range(20)), next_page_token="next")],  # noqa: S106 - of a page
         count=3000,
     ),
     Row(

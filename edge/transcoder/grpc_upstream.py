@@ -23,7 +23,7 @@ class GrpcUpstream:
         self._unary: dict[str, _Unary] = {}
         self._stream: dict[str, _Stream] = {}
 
-    async def unary(self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None) -> Reply:  # noqa: ASYNC109
+    async def unary(self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None) -> Reply:
         call = self._unary.get(method)
         if call is None:
             call = self._unary[method] = self._channel(method).unary_unary(method)
@@ -36,12 +36,7 @@ class GrpcUpstream:
 
     @asynccontextmanager
     async def stream(
-        self,
-        method: str,
-        request: bytes,
-        *,
-        metadata: Metadata,
-        timeout: float | None,  # noqa: ASYNC109
+        self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None
     ) -> AsyncIterator["GrpcReplyStream"]:
         call = self._stream.get(method)
         if call is None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 _LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=@]|%[0-9A-Fa-f]{2})+")
 _FIELD_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _SEGMENT = re.compile(r"/(?:\{(?P<field>[^{}=]*)(?:=(?P<inner>[^{}]*))?\}|(?P<plain>[^/{}]*))")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
 
 
 class TemplateError(ValueError):
@@ -86,10 +88,6 @@ def _check(segments: list[str], variables: list[Variable]) -> None:
     for path in paths:
         if paths.count(path) > 1:
             raise TemplateError(f"the variable {'.'.join(path)} is bound twice")
-
-
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
 
 
 def normal(segment: str) -> str:

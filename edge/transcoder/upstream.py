@@ -34,7 +34,7 @@ class Upstream(Protocol):
     Cancelling the task that waits cancels the RPC. `timeout` is in seconds; None sets no deadline.
     """
 
-    async def unary(self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None) -> Reply:  # noqa: ASYNC109
+    async def unary(self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None) -> Reply:
         """Call a unary RPC; raises UpstreamError."""
 
     def stream(

@@ -59,6 +59,8 @@ TEXT_TYPES = {
 _TEXT_NEEDS = {  # what the native codec lets through, and its own grammar does not
     "google.protobuf.Duration": re.compile(r".*[0-9]s", re.DOTALL),
 }
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+_FLOAT_OVERFLOW = 2.0**128 - 2.0**103  # from here on a double rounds to infinity as a float
 
 
 class TextError(ValueError):
@@ -195,9 +197,6 @@ def parse_bytes(text: str) -> bytes:
         raise TextError("must be base64") from None
 
 
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
-
-
 def parse_integer(text: str, scalar: ScalarType) -> int:
     """A JSON number with an integral value (`1e5` is one) in the type's range."""
     value = _integer_or_none(text)
@@ -227,6 +226,3 @@ def parse_float(text: str, scalar: ScalarType) -> float:
     if not math.isfinite(value) or (scalar is ScalarType.FLOAT and abs(value) >= _FLOAT_OVERFLOW):
         raise TextError("must be a number, NaN, Infinity or -Infinity")
     return value
-
-
-_FLOAT_OVERFLOW = 2.0**128 - 2.0**103  # from here on a double rounds to infinity as a float

@@ -50,7 +50,7 @@ class Event:
     traceparent: str = ""
 
 
-def event(message: Message, *, source: str, about: str, time: datetime, id: str | None = None) -> Event:  # noqa: A002
+def event(message: Message, *, source: str, about: str, time: datetime, id: str | None = None) -> Event:
     """The event of that fact, part of the trace of whatever is being done.
 
     Give an `id` that is made from the work when doing the work again must not be a second fact. Raises ValueError for

@@ -16,7 +16,7 @@ def at(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def fact(message: Message, time: datetime | str, *, id: str | None = None) -> Event:  # noqa: A002
+def fact(message: Message, time: datetime | str, *, id: str | None = None) -> Event:
     moment = at(time) if isinstance(time, str) else time
     return events.event(message, source="tests", about=getattr(message, "user_id", ""), time=moment, id=id)
 
