@@ -49,7 +49,7 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
                 admin_listen=settings.admin_listen,
                 verifier=verifier,
                 credential=credential,
-                checks={"clickhouse": warehouse.ping, "nats": bus.ping},
+                checks={"clickhouse": warehouse.ping},  # without Redis and NATS, what was counted is still shown
             ) as running,
         ):
             yield running
