@@ -41,8 +41,9 @@ def _section(
 
 def _entry(routes: list[Route], comment: str, level: str) -> Iterator[str]:
     first, *others = routes
+    what, _, more = comment.strip().partition("\n\n")
     yield f"<details><summary><code><span class=verb>{first.http_method}</span>{escape(first.template.text)}</code> "
-    yield f"<span class=level>{level}</span></summary><pre>{escape(comment.strip())}</pre>"
+    yield f"<span class=level>{level}</span><p>{_prose(what)}</p></summary><pre>{escape(more)}</pre>"
     if others:
         yield f"<p class=more>also {', '.join(f'<code>{escape(other.template.text)}</code>' for other in others)}</p>"
     yield "</details>"
