@@ -75,7 +75,8 @@ def since_midnight(now: datetime, zone: zoneinfo.ZoneInfo) -> Range:
 
 @cache
 def _known_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    """The names that mean the same on every machine."""
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}
 
 
 def find_zone(name: str) -> zoneinfo.ZoneInfo:

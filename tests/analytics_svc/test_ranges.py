@@ -173,7 +173,7 @@ def test_a_report_without_buckets_has_none() -> None:
 @given(
     day=st.dates(datetime(2005, 1, 1).date(), datetime(2030, 1, 1).date()),  # noqa: DTZ001 - a calendar's day
     length=st.integers(1, 40),
-    zone=st.sampled_from(sorted(available_timezones())),
+    zone=st.sampled_from(sorted(available_timezones() - {"localtime", "Factory"})),
     interval=st.sampled_from(["hour", "day", "week", "month"]),
 )
 def test_buckets_cover_the_range_without_gap_or_overlap(day: datetime, length: int, zone: str, interval: str) -> None:
@@ -205,6 +205,7 @@ def test_buckets_cover_the_range_without_gap_or_overlap(day: datetime, length: i
         ("2025-01-01", "2025-01-05", "day", "Mars/Olympus", "timezone", "TIMEZONE_UNKNOWN"),
         ("2025-01-01", "2025-01-05", "day", "../etc/passwd", "timezone", "TIMEZONE_UNKNOWN"),
         ("2025-01-01", "2025-01-05", "day", "America", "timezone", "TIMEZONE_UNKNOWN"),
+        ("2025-01-01", "2025-01-05", "day", "localtime", "timezone", "TIMEZONE_UNKNOWN"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_field(
