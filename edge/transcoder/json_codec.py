@@ -28,6 +28,7 @@ CODEC_ERRORS: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowErro
 _EXPLAINED_BYTES = 256 * 1024  # finding the field means reading the value again, once per level
 _EXPLAINED_LEVELS = 16
 _MOST_ERRORS = 20
+_NOT_THIS_REQUEST = "A field of the body is unknown or has the wrong type; the body is too large to say which."
 
 
 class JsonCodec:
@@ -89,7 +90,7 @@ class JsonCodec:
         found = self._wrong(message, value, "", 0) if size <= _EXPLAINED_BYTES else ()
         errors = list(islice(found, _MOST_ERRORS))
         if not errors:
-            detail = "The JSON is nested too deeply." if isinstance(error, RecursionError) else str(error)
+            detail = "The JSON is nested too deeply." if isinstance(error, RecursionError) else _NOT_THIS_REQUEST
             return Refused(Problem(400, "invalid_argument", detail))
         return _refused(errors)
 

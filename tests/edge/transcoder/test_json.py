@@ -170,6 +170,14 @@ async def test_every_field_that_is_wrong_is_named(edge: Edge, body: Any, errors:
     assert {error["field"]: error["detail"] for error in problem["errors"]} == errors
 
 
+@pytest.mark.parametrize("value", [[1] * 150_000, {"nope": "x" * 300_000}])
+async def test_a_large_body_is_refused_without_a_word_of_the_program(edge: Edge, value: Any) -> None:
+    problem = json.loads((await edge("POST", "/b/star", json.dumps({"stringValue": value}))).body)
+
+    assert problem["code"] == "invalid_argument"
+    assert problem["detail"].endswith("too large to say which.")
+
+
 async def test_an_unknown_field_has_its_own_code(edge: Edge) -> None:
     problem = json.loads((await edge("POST", "/b/star", '{"nope": 1}')).body)
 
