@@ -95,6 +95,9 @@ class Billing(BillingServiceServicer):
         if price is None:
             message = f"the plan {plan.id} is not sold by the {interval} in that currency"
             raise InvalidArgument.of("currency", message, reason="PRICE_UNKNOWN")
+        for field in ("payment_method", "coupon", "idempotency_key"):
+            if "\0" in getattr(request, field):  # PostgreSQL keeps no NUL
+                raise InvalidArgument.of(field, "must not contain NUL characters")
         return Order(plan, interval, price, card=request.payment_method, coupon=request.coupon)
 
     def _free(self) -> pb.Entitlements:

@@ -174,6 +174,8 @@ async def test_keys_of_two_users_have_nothing_to_do_with_each_other(billing: Bil
         ({"plan_id": "pro", "currency": "xxx"}, "currency", "PRICE_UNKNOWN"),
         ({"plan_id": "pro", "payment_method": "pm_nobody_has"}, "payment_method", "PAYMENT_METHOD_INVALID"),
         ({"plan_id": "pro", "coupon": "HALF"}, "coupon", "COUPON_INVALID"),
+        ({"plan_id": "pro", "coupon": "a\0b"}, "coupon", "INVALID_ARGUMENT"),
+        ({"plan_id": "pro", "payment_method": "a\0b"}, "payment_method", "INVALID_ARGUMENT"),
     ],
 )
 async def test_what_cannot_be_ordered_is_named_and_leaves_nothing(
@@ -187,6 +189,15 @@ async def test_what_cannot_be_ordered_is_named_and_leaves_nothing(
     assert (error.violations[0].field, error.reason) == (field, reason)
     assert await customer.subscriptions() == []
     assert (await customer.subscribe("pro", idempotency_key="once")).plan_id == "pro"
+
+
+async def test_a_key_that_cannot_be_kept_is_refused(customer: Customer) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await customer.subscribe("pro", idempotency_key="a\0b")
+
+    error = received(refused.value)
+    assert isinstance(error, InvalidArgument)
+    assert error.violations[0].field == "idempotency_key"
 
 
 async def test_someone_elses_subscription_is_not_found(billing: Billing, customer: Customer) -> None:
