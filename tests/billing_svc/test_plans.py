@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import grpc
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
 
 from billing_svc.money import Money
 from billing_svc.plans import Plans
 from svckit.errors import InvalidArgument
-from svckit.rpc.status import received
 from tests.billing_svc.conftest import Billing
+from tests.callers import refusal
 
 
 async def test_anybody_may_see_the_plans_cheapest_first(billing: Billing) -> None:
@@ -41,10 +40,8 @@ async def test_where_nothing_is_sold_there_is_the_free_plan(billing: Billing) ->
 
 
 async def test_a_currency_is_three_small_letters(billing: Billing) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await billing.stub.ListPlans(pb.ListPlansRequest(currency="USD"))
+    error = await refusal(billing.stub.ListPlans(pb.ListPlansRequest(currency="USD")))
 
-    error = received(refused.value)
     assert isinstance(error, InvalidArgument)
     assert error.violations[0].field == "currency"
 

@@ -7,8 +7,8 @@ import pytest
 
 from svckit import errors, identity, server
 from svckit.identity import Role, ServiceCredential
-from svckit.rpc.status import received
 from svckit.server import Service
+from tests.callers import refusal
 from tests.svckit.probe import (
     CREDENTIAL,
     ProbeServicer,
@@ -52,12 +52,6 @@ async def probe() -> AsyncIterator[Any]:
         yield stub
 
 
-async def refused(call: Any) -> errors.ServiceError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return received(caught.value)
-
-
 async def test_anybody_may_call_a_public_rpc(probe: Any) -> None:
     reply = await probe.Unary(Request())
 
@@ -89,7 +83,7 @@ async def test_a_public_rpc_ignores_a_token_that_does_not_count(probe: Any, meta
     ],
 )
 async def test_a_user_rpc_needs_a_good_access_token(probe: Any, metadata: Any, reason: str) -> None:
-    error = await refused(probe.AsUser(Request(), metadata=metadata))
+    error = await refusal(probe.AsUser(Request(), metadata=metadata))
 
     assert isinstance(error, errors.Unauthenticated)
     assert error.reason == reason
@@ -109,13 +103,13 @@ async def test_a_role_opens_its_own_rpcs_and_those_below(probe: Any, role: Role,
         if name in allowed:
             assert f"/{role}/" in (await call).text
         else:
-            assert (await refused(call)).reason == "ROLE_TOO_LOW"
+            assert (await refusal(call)).reason == "ROLE_TOO_LOW"
 
 
 async def test_a_service_rpc_needs_the_meshs_credential(probe: Any) -> None:
-    nothing = await refused(probe.AsService(Request()))
-    only_user = await refused(probe.AsService(Request(), metadata=bearer(claims(role=Role.ADMIN))))
-    strangers = await refused(probe.AsService(Request(), metadata=service_token("another secret, also long enough")))
+    nothing = await refusal(probe.AsService(Request()))
+    only_user = await refusal(probe.AsService(Request(), metadata=bearer(claims(role=Role.ADMIN))))
+    strangers = await refusal(probe.AsService(Request(), metadata=service_token("another secret, also long enough")))
 
     assert (nothing.reason, only_user.reason) == ("CREDENTIALS_MISSING", "CREDENTIALS_MISSING")
     assert strangers.reason == "TOKEN_INVALID"
@@ -135,7 +129,7 @@ async def test_a_service_call_outlives_the_users_token(probe: Any) -> None:
 
 
 async def test_asking_for_the_user_where_nobody_is_signed_in_is_unauthenticated(probe: Any) -> None:
-    error = await refused(probe.Repeatable(Request()))
+    error = await refusal(probe.Repeatable(Request()))
 
     assert isinstance(error, errors.Unauthenticated)
 
@@ -168,7 +162,7 @@ async def test_an_rpc_that_the_server_was_not_told_of_is_refused() -> None:
 
     services = [Service(pb2.DESCRIPTOR.services_by_name["ProbeService"], add_both, Telling())]
     async with serving(None, services=services) as started, grpc.aio.insecure_channel(started.address) as channel:
-        error = await refused(pb2_grpc.UnguardedServiceStub(channel).Unguarded(Request(), metadata=bearer(claims())))
+        error = await refusal(pb2_grpc.UnguardedServiceStub(channel).Unguarded(Request(), metadata=bearer(claims())))
 
     assert isinstance(error, errors.PermissionDenied)
     assert error.reason == "ACCESS_LEVEL_MISSING"
