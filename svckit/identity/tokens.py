@@ -56,17 +56,10 @@ class EndedSessions(Protocol):
 class TokenVerifier:
     """Says whose an access token is, or why it counts for nothing."""
 
-    def __init__(
-        self,
-        *,
-        keys: KeySource,
-        revocations: EndedSessions | None = None,
-        issuer: str = ISSUER,
-        audience: str = AUDIENCE,
-    ) -> None:
+    def __init__(self, *, keys: KeySource, revocations: EndedSessions | None = None) -> None:
         self._keys = keys
         self._revocations = revocations
-        self._claims = claims_registry("sub", "sid", "role", "jti", iss=issuer, aud=audience)
+        self._claims = claims_registry("sub", "sid", "role", "jti", iss=ISSUER, aud=AUDIENCE)
         self._verified: dict[str, tuple[Claims, float]] = {}
 
     async def verify(self, token: str) -> Claims:
