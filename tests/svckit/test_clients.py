@@ -21,7 +21,7 @@ from tests.svckit.probe import (
 )
 
 
-class Flaky(ProbeServicer):  # type: ignore[misc]
+class Flaky(ProbeServicer):
     """Is unavailable twice, then answers."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Flaky(ProbeServicer):  # type: ignore[misc]
     Repeatable = Unary
 
 
-class Telling(ProbeServicer):  # type: ignore[misc]
+class Telling(ProbeServicer):
     """Answers which credentials a call came with."""
 
     async def Unary(self, request: Any, context: Any) -> Any:
@@ -44,7 +44,7 @@ class Telling(ProbeServicer):  # type: ignore[misc]
         return Reply(text=f"{caller.user_id}/{caller.service}")
 
 
-class Relaying(ProbeServicer):  # type: ignore[misc]
+class Relaying(ProbeServicer):
     def __init__(self, next_: Any) -> None:
         self._next = next_
 
@@ -74,7 +74,7 @@ async def test_a_call_that_may_not_run_twice_is_not_tried_again() -> None:
 
 
 async def test_calls_spread_over_all_replicas() -> None:
-    class Named(ProbeServicer):  # type: ignore[misc]
+    class Named(ProbeServicer):
         def __init__(self, name: str) -> None:
             self._name = name
 
@@ -110,7 +110,7 @@ async def test_a_handlers_own_calls_carry_its_user_and_its_services_credential()
 
 
 async def test_a_token_that_did_not_count_is_not_passed_on() -> None:
-    class Peeking(ProbeServicer):  # type: ignore[misc]
+    class Peeking(ProbeServicer):
         async def Unary(self, request: Any, context: Any) -> Any:
             return Reply(text=str(dict(context.invocation_metadata()).get("authorization")))
 

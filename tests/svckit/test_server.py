@@ -25,7 +25,7 @@ Reflect: TypeAlias = (
 )
 
 
-class Named(ProbeServicer):  # type: ignore[misc]
+class Named(ProbeServicer):
     """Answers its name; holds a call that asks for it until let go."""
 
     def __init__(self, name: str = "") -> None:
@@ -157,7 +157,7 @@ async def test_a_replica_that_stops_takes_no_call_down_with_it() -> None:
     assert answers.keys() == {"second"}
 
 
-class Silent(ProbeServicer):  # type: ignore[misc]
+class Silent(ProbeServicer):
     async def Stream(self, request: Any, context: Any) -> Any:
         await asyncio.sleep(8)
         yield Reply(text="alive")

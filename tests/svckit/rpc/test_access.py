@@ -30,7 +30,7 @@ def service_token(secret: str = CREDENTIAL.secret) -> tuple[tuple[str, str], ...
     return (("x-service-authorization", f"Bearer {ServiceCredential('caller', secret).token()}"),)
 
 
-class Telling(ProbeServicer):  # type: ignore[misc]
+class Telling(ProbeServicer):
     """Answers who it thinks is calling."""
 
     async def Unary(self, request: Any, context: Any) -> Any:
@@ -152,7 +152,7 @@ async def test_a_server_refuses_to_start_with_an_rpc_that_names_no_level() -> No
 
 
 async def test_an_rpc_that_the_server_was_not_told_of_is_refused() -> None:
-    class Unguarded(pb2_grpc.UnguardedServiceServicer):  # type: ignore[misc]
+    class Unguarded(pb2_grpc.UnguardedServiceServicer):
         async def Unguarded(self, request: Any, context: Any) -> Any:
             return Reply(text="secret")
 

@@ -11,7 +11,7 @@ from svckit import clients
 from tests.svckit.probe import CREDENTIAL, DESCRIPTOR, ProbeServicer, Reply, Request, serving, stub
 
 
-class Endless(ProbeServicer):  # type: ignore[misc]
+class Endless(ProbeServicer):
     """Says when a call has begun and when its handler was cancelled."""
 
     def __init__(self) -> None:

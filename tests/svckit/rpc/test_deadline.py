@@ -14,7 +14,7 @@ from svckit.rpc.status import received
 from tests.svckit.probe import DESCRIPTOR, ProbeServicer, Reply, Request, calling, serving, stub
 
 
-class Telling(ProbeServicer):  # type: ignore[misc]
+class Telling(ProbeServicer):
     """Answers how long it may take."""
 
     async def Unary(self, request: Any, context: Any) -> Any:
@@ -118,7 +118,7 @@ async def test_a_unary_call_that_outlasts_the_default_is_ended_by_the_server() -
 
 
 async def test_a_handlers_own_timeout_is_not_taken_for_the_deadline() -> None:
-    class TimingOut(ProbeServicer):  # type: ignore[misc]
+    class TimingOut(ProbeServicer):
         async def Unary(self, request: Any, context: Any) -> Any:
             raise TimeoutError
 

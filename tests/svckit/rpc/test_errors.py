@@ -10,7 +10,7 @@ from svckit.rpc.status import received
 from tests.svckit.probe import ProbeServicer, Reply, Request, calling
 
 
-class Raising(ProbeServicer):  # type: ignore[misc]
+class Raising(ProbeServicer):
     """Raises one error in every way a handler can."""
 
     def __init__(self, error: Exception) -> None:

@@ -46,7 +46,7 @@ def lines() -> Iterator[Lines]:
     root.setLevel(level)
 
 
-class Ending(ProbeServicer):  # type: ignore[misc]
+class Ending(ProbeServicer):
     """Ends as it is asked to."""
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ async def test_a_call_without_a_trace_begins_one(lines: Lines) -> None:
 
 
 async def test_the_trace_and_the_request_id_go_on_to_the_next_service_under_a_new_span(lines: Lines) -> None:
-    class Relaying(ProbeServicer):  # type: ignore[misc]
+    class Relaying(ProbeServicer):
         def __init__(self, next_: Any) -> None:
             self._next = next_
 

@@ -8,7 +8,7 @@ from svckit.rpc.status import received
 from tests.svckit.probe import ProbeServicer, Reply, Request, calling
 
 
-class Busy(ProbeServicer):  # type: ignore[misc]
+class Busy(ProbeServicer):
     """Holds every call until it is let go."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ async def outcome(call: Any) -> str:
 
 
 async def test_two_thousand_calls_at_once_are_each_answered_or_told_to_come_back() -> None:
-    class Quick(ProbeServicer):  # type: ignore[misc]
+    class Quick(ProbeServicer):
         async def Unary(self, request: Any, context: Any) -> Any:
             await asyncio.sleep(0.01)
             return Reply()

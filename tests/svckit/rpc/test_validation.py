@@ -11,7 +11,7 @@ from tests.svckit.probe import ProbeServicer, Reply, Request, calling, pb2
 LONG = "x" * 201
 
 
-class Counting(ProbeServicer):  # type: ignore[misc]
+class Counting(ProbeServicer):
     def __init__(self) -> None:
         self.handled = 0
 
