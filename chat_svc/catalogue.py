@@ -68,12 +68,12 @@ class Catalogue:
         if not provider and not model:
             return self._default()
         named = [row for row in self.models if _is_named(row, provider=provider, model=model)]
-        field, name = ("model", model) if model else ("provider", provider)
+        field = "model" if model else "provider"
         if not named:
-            raise InvalidArgument.of(field, f"{name!r} is not one of the models", reason="MODEL_UNKNOWN")
+            raise InvalidArgument.of(field, "is none of the models that ListModels lists", reason="MODEL_UNKNOWN")
         answering = next((row for row in named if self.answers(row)), None)
         if answering is None:
-            raise InvalidArgument.of(field, f"{name!r} is not set up here", reason="MODEL_UNAVAILABLE")
+            raise InvalidArgument.of(field, "is not set up here", reason="MODEL_UNAVAILABLE")
         return answering
 
     def find(self, *, provider: str, model: str) -> Model | None:
