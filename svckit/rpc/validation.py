@@ -1,7 +1,7 @@
 """Holds every request to the rules in its proto (buf.validate) before a handler sees it."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
 from google.protobuf.message import Message
 from protovalidate import FieldPathElementPb, Validator, Violation
@@ -34,7 +34,17 @@ def _sentence(violation: FieldViolation) -> str:
 
 def _field_violation(violation: Violation) -> FieldViolation:
     found = violation.proto
-    return FieldViolation(_path(violation), found.message or "is not valid", found.rule_id or "")
+    return FieldViolation(_path(violation), _description(violation), found.rule_id or "")
+
+
+def _description(violation: Violation) -> str:
+    """What the value must be; in plain words where protovalidate's own are those of its rules."""
+    found, rule = violation.proto, violation.rule_value
+    if found.rule_id == "string.min_len" and rule == 1:
+        return "must not be empty"
+    if found.rule_id == "string.in" and isinstance(rule, Iterable):
+        return f"must be one of {', '.join(str(value) for value in rule if value)}"
+    return found.message or "is not valid"
 
 
 def _path(violation: Violation) -> str:

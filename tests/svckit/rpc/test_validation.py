@@ -52,6 +52,12 @@ async def test_every_broken_rule_is_named_with_its_path_in_proto_spelling() -> N
     ]
 
 
+async def test_what_a_text_must_be_is_said_in_plain_words() -> None:
+    error = await refusal(Request(words=["a", ""], interval="minute"))
+
+    assert error.message == "words[1]: must not be empty; interval: must be one of hour, day"
+
+
 async def test_a_rule_of_the_whole_message_names_no_field() -> None:
     error = await refusal(Request(text="forbidden"))
 
