@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from svckit import redis_client
 from svckit.errors import Unavailable
 from svckit.ids import new_id
 
 log = structlog.get_logger(__name__)
 
 _PAUSE = 0.2  # seconds between two attempts to reach Redis again
-_SILENCE = 5.0  # seconds after which a connection that says nothing is pinged, and then given up
 LOOK = b""
 
 
@@ -77,15 +77,9 @@ class Signals:
     async def _hear(self, pubsub: PubSub) -> None:
         self._changed.clear()
         await pubsub.subscribe(self._wake, *self._listeners)
-        pinged = False
         while True:
-            message = await pubsub.get_message(timeout=_SILENCE)
-            if message is None and pinged:
-                raise RedisError("no answer to a ping")
-            pinged = message is None
-            if message is None:
-                await pubsub.ping()
-            elif message["type"] == "message":
+            message = await redis_client.next_message(pubsub)
+            if message["type"] == "message":
                 self._pass_on(message["channel"], message["data"])
             elif message["type"] == "subscribe":
                 self._pass_on(message["channel"], LOOK)

@@ -14,11 +14,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from svckit import redis_client
+
 CHANNEL = "auth:revocations"
 KEY = "auth:revoked"
 
 _RETRY = 0.2  # seconds between attempts to reach Redis again
-_SILENCE = 5.0  # seconds after which a connection that says nothing is pinged, and then given up
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +66,9 @@ class Revocations:
         """Follow the channel; redis-py subscribes again by itself after a reconnect, and says so with a message."""
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(CHANNEL)
-            pinged = False
             while True:
-                message = await pubsub.get_message(timeout=_SILENCE)
-                if message is None and pinged:
-                    raise RedisError("no answer to a ping")
-                pinged = message is None
-                if message is None:
-                    await pubsub.ping()
-                elif message["type"] == "subscribe":
+                message = await redis_client.next_message(pubsub)
+                if message["type"] == "subscribe":
                     await self._read_all()
                     self.ready.set()
                 elif message["type"] == "message":
