@@ -17,7 +17,7 @@ class Base(DeclarativeBase):
     """Ids are UUIDv7 text in Python and `uuid` in PostgreSQL; times are aware UTC; money is minor units."""
 
     metadata = MetaData(schema=SCHEMA)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
+    type_annotation_map: ClassVar[dict[object, object]] = {
         str: Text,
         int: BigInteger,
         bytes: LargeBinary,

@@ -1,8 +1,8 @@
 """All SQL of the billing service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -137,7 +137,7 @@ async def entitlement(session: AsyncSession, user_id: str) -> Entitlement | None
 # --- webhooks
 
 
-async def keep_event(session: AsyncSession, event: dict[str, Any]) -> bool:
+async def keep_event(session: AsyncSession, event: Mapping[str, object]) -> bool:
     """Store a webhook; false when its id is stored already."""
     row = insert(StripeEvent).values(event).on_conflict_do_nothing()
     return await session.scalar(row.returning(StripeEvent.id)) is not None

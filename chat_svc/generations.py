@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import structlog
 
@@ -23,6 +23,8 @@ from svckit.ids import new_id
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
+
+WorkT = TypeVar("WorkT")
 
 _CANCEL = "chat:cancel"
 _FIRST_PAUSE = 0.05  # seconds between asking for a cancellation and looking whether it has happened; doubles
@@ -51,7 +53,7 @@ class Generations:
         self._catalogue = catalogue
         self._providers = providers
         self._runs: dict[str, Run] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         # On the event loop's clock.
         self._interruption = 0.0
 
@@ -124,19 +126,19 @@ class Generations:
         )
         self._spawn(run.run()).add_done_callback(partial(self._ended, generation.id))
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def _spawn(self, work: Coroutine[object, None, WorkT]) -> asyncio.Task[WorkT]:
         """Do work that no request can cancel, and that keeps the request's ids but not its deadline."""
         task = asyncio.create_task(work, context=rpc.detached())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
-    def _ended(self, generation_id: str, task: asyncio.Task[Any]) -> None:
+    def _ended(self, generation_id: str, task: asyncio.Task[object]) -> None:
         del self._runs[generation_id]
         if not task.cancelled() and (error := task.exception()):  # the watch over leases will end it
             log.error("a generation could not be ended", generation=generation_id, exc_info=error)
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain when the caller is gone

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from svckit.errors import InvalidArgument
 
-DEFAULT_SIZE = 20
+_DEFAULT_SIZE = 20
 
 
 def size_of(page_size: int) -> int:
-    """The number of items a page may have; 0 asks for the default."""
-    return page_size or DEFAULT_SIZE
+    """How many items a page may have; 0 asks for the default."""
+    return page_size or _DEFAULT_SIZE
 
 
 def last_used_token(update_time: datetime, conversation_id: str) -> str:
