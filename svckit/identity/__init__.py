@@ -7,7 +7,7 @@ an RPC is served, `current()` says who calls it (`caller`).
 
 from svckit.identity.caller import Claims, Identity, Role, authorization, current, serve_as, user_id
 from svckit.identity.jwts import AUDIENCE
-from svckit.identity.keys import KeySource, RemoteKeys, SigningKey, keys_of
+from svckit.identity.keys import RemoteKeys, SigningKey, keys_of
 from svckit.identity.services import ServiceCredential
 from svckit.identity.tokens import ISSUER, TokenVerifier, mint
 
@@ -21,7 +21,6 @@ __all__ = [
     "SERVICE_AUTHORIZATION_KEY",
     "Claims",
     "Identity",
-    "KeySource",
     "RemoteKeys",
     "Role",
     "ServiceCredential",

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import grpc
 import structlog
@@ -38,13 +38,6 @@ class SigningKey:
         return str(self.key.as_dict(private=False)["x"])
 
 
-class KeySource(Protocol):
-    """Where the public keys of access tokens come from."""
-
-    async def key(self, kid: str) -> OKPKey:
-        """The public key of that id; raises `Unauthenticated` if there is none."""
-
-
 class RemoteKeys:
     """The keys that another process publishes: fetched when needed, kept for five minutes.
 
@@ -66,6 +59,7 @@ class RemoteKeys:
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> OKPKey:
+        """The public key of that id; raises `Unauthenticated` if there is none, `Unavailable` if that is not known."""
         if not self._knows(kid):
             async with self._fetching:
                 if not self._knows(kid) and self._clock() - self._tried > _MIN_AGE:

@@ -12,7 +12,7 @@ from joserfc.jwa import JWSAlgModel
 from svckit.errors import Unauthenticated
 from svckit.identity.caller import Claims, Role
 from svckit.identity.jwts import AUDIENCE, claims_registry, expect_type
-from svckit.identity.keys import KeySource, SigningKey
+from svckit.identity.keys import RemoteKeys, SigningKey
 
 ISSUER = "chatmesh"
 
@@ -56,7 +56,7 @@ class EndedSessions(Protocol):
 class TokenVerifier:
     """Says whose an access token is, or why it counts for nothing."""
 
-    def __init__(self, *, keys: KeySource, revocations: EndedSessions | None = None) -> None:
+    def __init__(self, *, keys: RemoteKeys, revocations: EndedSessions | None = None) -> None:
         self._keys = keys
         self._revocations = revocations
         self._claims = claims_registry("sub", "sid", "role", "jti", iss=ISSUER, aud=AUDIENCE)
@@ -65,7 +65,7 @@ class TokenVerifier:
     async def verify(self, token: str) -> Claims:
         """Check signature, type, claims and revocation; raises `Unauthenticated`.
 
-        Keys come from `KeySource` alone: what a header offers (jku, jwk, x5u) is never looked at. A token that was
+        Keys come from `keys` alone: what a header offers (jku, jwk, x5u) is never looked at. A token that was
         good is not computed again for a minute, which saves most of the cost; its revocation is looked up every time.
         """
         claims, until = self._verified.get(token, (None, 0.0))
