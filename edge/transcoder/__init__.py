@@ -8,14 +8,13 @@ Calls: whatever the upstream reaches; `GrpcUpstream` is the one over grpc.aio ch
 from edge.transcoder.descriptors import RuleError
 from edge.transcoder.escapes import Unescape
 from edge.transcoder.grpc_upstream import GrpcUpstream
-from edge.transcoder.problems import PROBLEM, FieldError, Problem, Refused, problem_of, problem_response
+from edge.transcoder.problems import FieldError, Problem, Refused, problem_of, problem_response
 from edge.transcoder.router import Match
 from edge.transcoder.routes import Route
 from edge.transcoder.transcoder import Call, Options, Transcoder
 from edge.transcoder.upstream import Metadata, Reply, ReplyStream, Upstream, UpstreamError
 
 __all__ = [
-    "PROBLEM",
     "Call",
     "FieldError",
     "GrpcUpstream",

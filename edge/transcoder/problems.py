@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from google.protobuf.message import DecodeError
@@ -76,9 +76,6 @@ class Problem:
         return {name: value for name, value in members.items() if value}
 
 
-PROBLEM: Final = web.ResponseKey("problem", Problem)
-
-
 class Refused(Exception):
     """The request was refused before it reached an RPC, or by one; says how in a problem."""
 
@@ -88,14 +85,12 @@ class Refused(Exception):
 
 
 def problem_response(problem: Problem, *, instance: str = "", request_id: str = "") -> web.Response:
-    """The problem as a response; `response[PROBLEM]` keeps it for the log. A 401 carries a challenge (RFC 9110)."""
+    """The problem as a response; a 401 carries a challenge (RFC 9110)."""
     headers = problem.headers.copy()
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     body = document_bytes(problem, instance=instance, request_id=request_id)
-    response = web.Response(status=problem.status, body=body, headers=headers, content_type=CONTENT_TYPE)
-    response[PROBLEM] = problem
-    return response
+    return web.Response(status=problem.status, body=body, headers=headers, content_type=CONTENT_TYPE)
 
 
 def document_bytes(problem: Problem, *, instance: str = "", request_id: str = "") -> bytes:

@@ -12,7 +12,7 @@ from edge.transcoder.escapes import Unescape
 from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import CODEC_ERRORS, JsonCodec
 from edge.transcoder.metadata import RESPONSE_HEADERS, headers_of, status_of
-from edge.transcoder.problems import PROBLEM, Problem, Refused, document_bytes, problem_of, problem_response
+from edge.transcoder.problems import Problem, Refused, document_bytes, problem_of, problem_response
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
 from edge.transcoder.streaming import StreamWriter
@@ -138,7 +138,6 @@ class Transcoder:
         else:
             await writer.end()
             return writer.response
-        writer.response[PROBLEM] = problem
         await writer.fail(document_bytes(problem, instance=_path(request), request_id=call.request_id))
         return writer.response
 
