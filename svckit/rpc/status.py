@@ -21,6 +21,11 @@ DOMAIN = "chatmesh"
 _MESSAGE_LIMIT = 512
 _VIOLATIONS_LIMIT = 3 << 10
 
+_SAID_BY_CHANNELS = {
+    grpc.StatusCode.UNAVAILABLE: "a service is not available, try again",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "a service did not answer in time",
+}
+
 _BY_STATUS = {kind.status: kind for kind in ServiceError.__subclasses__()}
 
 
@@ -56,15 +61,19 @@ def _bad_request(error: ServiceError) -> details.BadRequest:
 
 
 def received(error: grpc.aio.AioRpcError) -> ServiceError:
-    """What the other process raised; a status outside of our vocabulary comes back as `Internal`."""
+    """What the other process raised; a status outside of our vocabulary comes back as `Internal`.
+
+    A status without details is the channel's own: its words name addresses that are no caller's business.
+    """
     kind = _BY_STATUS.get(error.code(), errors.Internal)
     info, request, retry = details.ErrorInfo(), details.BadRequest(), details.RetryInfo()
     status = rpc_status.from_call(cast(grpc.Call, error))
     for detail in status.details if status else ():
         for known in (info, request, retry):
             detail.Unpack(known)
+    message = error.details() or ""
     return kind(
-        error.details() or "",
+        message if status else _SAID_BY_CHANNELS.get(error.code(), message),
         reason=info.reason,
         metadata=info.metadata,
         violations=[FieldViolation(v.field, v.description, v.reason) for v in request.field_violations],

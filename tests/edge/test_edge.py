@@ -188,3 +188,15 @@ async def test_the_key_set_is_served_in_the_standard_form(http: aiohttp.ClientSe
     assert keys
     assert {key["kty"] for key in keys} == {"OKP"}
     assert {key["crv"] for key in keys} == {"Ed25519"}
+
+
+async def test_a_channel_that_leads_nowhere_is_said_without_its_address(start_edge: Start) -> None:
+    async with (
+        start_edge() as url,
+        aiohttp.ClientSession(url) as http,
+        http.get("/api/auth/me", headers={"Cookie": "session=made-up"}) as response,
+    ):
+        refused = await problem(response)
+
+    assert response.status == 503
+    assert refused["detail"] == "a service is not available, try again"
