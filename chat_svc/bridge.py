@@ -17,8 +17,8 @@ def conversation(row: Conversation) -> pb.Conversation:
         provider=row.provider,
         model=row.model,
         archived=row.archived,
-        create_time=timestamp(row.create_time),
-        update_time=timestamp(row.update_time),
+        create_time=timestamp(row.created_at),
+        update_time=timestamp(row.updated_at),
         active_message_id=row.active_message_id or "",
     )
 
@@ -32,7 +32,7 @@ def message(told: Told) -> pb.Message:
         author=pb.Author.Value(f"AUTHOR_{row.author.upper()}"),
         text=row.text,
         state=pb.STATE_DONE,
-        create_time=timestamp(row.create_time),
+        create_time=timestamp(row.created_at),
     )
     if generation_ is not None:
         message_.MergeFrom(_written_by(generation_))
@@ -49,8 +49,8 @@ def generation(row: Generation, *, text: str) -> pb.Generation:
         text=text,
         finish_reason=finish_reason(row.finish_reason),
         usage=token_usage(bill_of(row)) if ended else None,
-        create_time=timestamp(row.create_time),
-        end_time=timestamp(row.end_time),
+        create_time=timestamp(row.created_at),
+        end_time=timestamp(row.ended_at),
     )
 
 

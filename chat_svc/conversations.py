@@ -36,8 +36,8 @@ async def create(
         provider=model.provider,
         model=model.id,
         archived=False,
-        create_time=now,
-        update_time=now,
+        created_at=now,
+        updated_at=now,
         idempotency_key=idempotency_key or None,
     )
     session.add(conversation)

@@ -75,7 +75,7 @@ class Endings:
             error_code="interrupted",
             text=text,
             bill=bill(None, prompt=asked, text=text, model=model),
-            latency=datetime.now(UTC) - generation.create_time,
+            latency=datetime.now(UTC) - generation.created_at,
         )
         if await self.end(generation, outcome):
             log.warning("ended a generation that nobody was writing any more", generation=generation.id)
@@ -231,7 +231,7 @@ def _values(outcome: Outcome, now: datetime) -> Mapping[str, object]:
         "reasoning_tokens": usage.reasoning_tokens,
         "cost_micros": outcome.bill.cost_micros,
         "estimated": outcome.bill.estimated,
-        "end_time": now,
+        "ended_at": now,
     }
 
 

@@ -55,7 +55,7 @@ class Conversation(Base):
 
     __tablename__ = "conversations"
     __table_args__ = (
-        Index("conversations_last_used", "owner_id", text("update_time DESC"), text("id DESC")),
+        Index("conversations_last_used", "owner_id", text("updated_at DESC"), text("id DESC")),
         Index("conversations_idempotency", "owner_id", "idempotency_key", unique=True),
     )
 
@@ -66,8 +66,8 @@ class Conversation(Base):
     provider: Mapped[str]
     model: Mapped[str]
     archived: Mapped[bool]
-    create_time: Mapped[datetime]
-    update_time: Mapped[datetime]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
     # The leaf of the active branch. No foreign key: it would make a circle with messages.conversation_id.
     active_message_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     idempotency_key: Mapped[str | None]
@@ -90,7 +90,7 @@ class Message(Base):
     depth: Mapped[int]
     author: Mapped[Author] = mapped_column(Text)
     text: Mapped[str]
-    create_time: Mapped[datetime]
+    created_at: Mapped[datetime]
 
 
 class Generation(Base):
@@ -132,6 +132,6 @@ class Generation(Base):
     reasoning_tokens: Mapped[int | None] = mapped_column(BigInteger)
     cost_micros: Mapped[int | None] = mapped_column(BigInteger)
     estimated: Mapped[bool | None]
-    create_time: Mapped[datetime]
-    end_time: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]

@@ -16,9 +16,9 @@ def size_of(page_size: int) -> int:
     return page_size or _DEFAULT_SIZE
 
 
-def last_used_token(update_time: datetime, conversation_id: str) -> str:
+def last_used_token(updated_at: datetime, conversation_id: str) -> str:
     """Goes on after that conversation, in a list of conversations that is ordered by last use."""
-    return _encode(update_time.isoformat(), conversation_id)
+    return _encode(updated_at.isoformat(), conversation_id)
 
 
 def last_used(token: str) -> tuple[datetime, str]:

@@ -72,12 +72,12 @@ async def accept(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, r
         model=model.id,
         runner=runner,
         state=State.RUNNING,
-        create_time=now,
+        created_at=now,
         idempotency_key=draft.idempotency_key or None,
     )
     title = "" if conversation.title else title_of(draft.text)
     conversation.title = conversation.title or title
-    conversation.update_time = now
+    conversation.updated_at = now
     conversation.active_message_id = answer.id
     session.add_all([question, answer])
     await session.flush()  # before the generation, which points to them
@@ -118,7 +118,7 @@ def _below(parent: Message | None, conversation: Conversation, *, author: Author
         depth=parent.depth + 1 if parent else 0,
         author=author,
         text=text,
-        create_time=now,
+        created_at=now,
     )
 
 
@@ -131,5 +131,5 @@ async def _tell_sent(session: AsyncSession, generation: Generation) -> None:
         provider=generation.provider,
         model=generation.model,
     )
-    fact = events.event(sent, source="chat", about=generation.owner_id, time=generation.create_time)
+    fact = events.event(sent, source="chat", about=generation.owner_id, time=generation.created_at)
     await outbox.add(session, models.outbox, fact)

@@ -62,7 +62,7 @@ class Chat(ChatServiceServicer):
         more = len(found) > size
         return pb.ListConversationsResponse(
             conversations=map(bridge.conversation, page),
-            next_page_token=paging.last_used_token(page[-1].update_time, page[-1].id) if more else "",
+            next_page_token=paging.last_used_token(page[-1].updated_at, page[-1].id) if more else "",
         )
 
     async def CreateConversation(

@@ -60,14 +60,14 @@ async def list_conversations(
     if archived is not None:
         query = query.where(Conversation.archived == archived)
     if after is not None:
-        query = query.where(tuple_(Conversation.update_time, Conversation.id) < after)
-    query = query.order_by(Conversation.update_time.desc(), Conversation.id.desc()).limit(limit)
+        query = query.where(tuple_(Conversation.updated_at, Conversation.id) < after)
+    query = query.order_by(Conversation.updated_at.desc(), Conversation.id.desc()).limit(limit)
     return (await session.scalars(query)).all()
 
 
 async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
     """Mark it as used now, and hold it against other changes until the transaction ends."""
-    await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(update_time=now))
+    await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(updated_at=now))
 
 
 async def delete_conversation(session: AsyncSession, conversation_id: str) -> None:
@@ -186,7 +186,7 @@ async def runners(session: AsyncSession) -> Sequence[str]:
 async def running_on(session: AsyncSession, runner: str, *, since_before: datetime) -> Sequence[Generation]:
     """The generations of a replica that run since before that time."""
     query = select(Generation).where(
-        Generation.runner == runner, Generation.state == State.RUNNING, Generation.create_time < since_before
+        Generation.runner == runner, Generation.state == State.RUNNING, Generation.created_at < since_before
     )
     return (await session.scalars(query)).all()
 

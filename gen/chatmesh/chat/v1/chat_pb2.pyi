@@ -769,7 +769,7 @@ class CreateConversationRequest(_message.Message):
     model: _builtins.str
     """Empty: the default model."""
     idempotency_key: _builtins.str
-    """Made by the client; a repeat within 24 hours answers the first conversation."""
+    """Made by the client; a repeat answers the first conversation."""
     def __init__(
         self,
         *,
