@@ -60,9 +60,9 @@ def parse(*, start_date: str, end_date: str, timezone: str, now: datetime, inter
     first = _point("start_date", start_date) if start_date else _default_start(last)
     start, end = _from(first, zone), _until(last, zone)
     if start >= end:
-        raise InvalidArgument.of("end_date", "must not be before start_date", reason="RANGE_EMPTY")
+        raise InvalidArgument.of("end_date", "must not be before the start", reason="RANGE_EMPTY")
     if end > _years_later(start.astimezone(zone), MAX_YEARS).astimezone(UTC):
-        raise InvalidArgument.of("start_date", f"at most {MAX_YEARS} years before end_date", reason="RANGE_TOO_LARGE")
+        raise InvalidArgument.of("start_date", f"at most {MAX_YEARS} years before the end", reason="RANGE_TOO_LARGE")
     buckets = _buckets(start, end, zone, interval) if interval else ()
     return Range(start, end, _text(first, zone), _text(last, zone), zone, interval, buckets)
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from edge.observe import own_headers
 from edge.transcoder import Problem, problem_response
 from svckit import telemetry
 
@@ -46,7 +47,7 @@ class _Protocol(RequestHandler):
         else:
             log.error("a request failed in the edge", exc_info=exc, request_id=request_id)
         response = problem_response(problem, request_id=request_id)
-        response.headers["X-Request-Id"] = request_id
+        response.headers.update(own_headers(request_id))
         response.force_close()
         return response
 

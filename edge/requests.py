@@ -8,7 +8,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from edge.callers import NOBODY, Caller, Callers
-from edge.observe import Observation
+from edge.observe import Observation, own_headers
 from edge.pages import Page
 from edge.policies import Policy
 from edge.transcoder import Call, Problem, Refused, Transcoder, problem_of, problem_response
@@ -73,7 +73,7 @@ class Requests:
             log.exception("a request failed in the edge")
             response = _problem(Problem(500, "internal", "The edge failed; see its log."), request, request_id)
         if not response.prepared:
-            response.headers["X-Request-Id"] = request_id
+            response.headers.update(own_headers(request_id))
         return response
 
     async def _route(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
@@ -96,7 +96,7 @@ class Requests:
             metadata=self._metadata(request, request_id, caller),
             timeout=policy.timeout,
             request_id=request_id,
-            stream_headers={"X-Request-Id": request_id},
+            stream_headers=own_headers(request_id),
         )
         return await self._transcoder.serve(match, request, call)
 

@@ -46,9 +46,13 @@ class Settings(BaseSettings):
     @field_validator("*")
     @classmethod
     def _refuse_development_defaults(cls, value: Any, info: ValidationInfo) -> Any:
-        field = cls.model_fields[info.field_name or ""]
-        production = info.data.get("chatmesh_env") == "production"
-        if production and DEVELOPMENT_ONLY in field.metadata and value == field.default:
+        name = info.field_name or ""
+        field = cls.model_fields[name]
+        if info.data.get("chatmesh_env") != "production" or DEVELOPMENT_ONLY not in field.metadata:
+            return value
+        # An address may be the same there; a secret that everybody can read may not, even if it was set by hand.
+        chosen = name.upper() in os.environ and not isinstance(value, SecretStr)
+        if value == field.default and not chosen:
             raise ValueError("must be set in production")
         return value
 

@@ -101,3 +101,19 @@ def test_no_problem_and_no_representation_shows_a_secret() -> None:
     settings = loaded(SERVICE_SECRET="hunter2 hunter2 hunter2 hunter2 hunter2", CURRENCY="EUR")
 
     assert "hunter2" not in f"{said} {settings!r}"
+
+
+def test_an_address_may_be_the_default_in_production_if_it_was_set_by_hand() -> None:
+    default = "postgresql://localhost/shop"
+    settings = loaded(CHATMESH_ENV="production", CURRENCY="EUR", SERVICE_SECRET="s" * 32, DATABASE_URL=default)
+
+    assert settings.database_url == default
+
+
+def test_a_secret_that_everybody_can_read_is_refused_in_production_even_if_it_was_set_by_hand() -> None:
+    known = Settings.model_fields["service_secret"].default.get_secret_value()
+    said = problems(
+        CHATMESH_ENV="production", CURRENCY="EUR", DATABASE_URL="postgresql://db/shop", SERVICE_SECRET=known
+    )
+
+    assert said == ("SERVICE_SECRET: must be set in production",)
