@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from tests.journey.running import running
 from tests.journey.test_rest import PASSWORD, browser, get, post, token_in
@@ -21,7 +22,7 @@ async def test_a_killed_mesh_leaves_no_process_and_starts_again_with_everything(
             await post(http, "/api/auth/verify-email", token=token_in(await mesh.mail_to(EMAIL)))
             await post(http, "/api/auth/signin", email=EMAIL, password=PASSWORD)
             await post(http, "/api/conversations", title="Before")
-            jar = http.cookie_jar.filter_cookies(http._base_url)  # type: ignore[arg-type]
+            jar = http.cookie_jar.filter_cookies(URL(mesh.url))
         mesh.process.kill()
         await mesh.process.wait()
 
