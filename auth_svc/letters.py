@@ -86,7 +86,9 @@ class Stationery:
         message = EmailMessage()
         name, address = parseaddr(self.sender)
         message["From"] = Mailbox(display_name=name, addr_spec=address)
-        message["To"] = Mailbox(addr_spec=addresses.deliverable(to))
+        # In two parts: as one, Python refuses a local part that is not ASCII, which RFC 6531 allows.
+        local, _, domain = addresses.deliverable(to).rpartition("@")
+        message["To"] = Mailbox(username=local, domain=domain)
         message["Date"] = format_datetime(now)
         message["Message-ID"] = f"<{letter.id}@{address.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies

@@ -15,7 +15,7 @@ from auth_svc import store, tokens
 from auth_svc.clock import Clock
 from auth_svc.letters import Kind, Stationery
 from auth_svc.models import Letter, MailToken, User
-from auth_svc.smtp import MailDelayed, MailRefused, SmtpConnection, SmtpServer
+from auth_svc.smtp import MailDelayed, MailPutOff, MailRefused, SmtpConnection, SmtpServer
 from svckit import postgres
 from svckit.postgres import Database
 
@@ -96,6 +96,10 @@ class Post:
     async def _send(self, connection: SmtpConnection, mail: Mail) -> None:
         try:
             await connection.send(mail.message)
+        except MailPutOff as error:
+            log.warning("mail waits", letter=mail.letter.id, error=str(error))
+            await self._delay([mail.letter])
+            return
         except MailRefused as error:
             log.warning("mail was refused", letter=mail.letter.id, kind=mail.letter.kind, error=str(error))
         else:

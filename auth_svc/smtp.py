@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
-from aiosmtplib import SMTPException, SMTPRecipientsRefused
+from aiosmtplib import SMTPDataError, SMTPException, SMTPNotSupported, SMTPRecipientsRefused
 
 _TIMEOUT = 10.0  # seconds for each step of the conversation
 _PORTS = {"smtp": 587, "smtps": 465}
@@ -17,7 +17,11 @@ _PERMANENT = 500  # replies from here on mean: do not try again (RFC 5321, secti
 
 
 class MailRefused(Exception):
-    """The server will never take mail for this recipient."""
+    """The server will never take this mail."""
+
+
+class MailPutOff(Exception):
+    """The server does not take this mail for now; of others it says nothing."""
 
 
 class MailDelayed(Exception):
@@ -86,11 +90,15 @@ class SmtpConnection:
         self._client = client
 
     async def send(self, message: EmailMessage) -> None:
-        """Hand a mail over; raises MailRefused or MailDelayed."""
+        """Hand a mail over; raises MailRefused, MailPutOff or MailDelayed."""
         try:
             await self._client.send_message(message)
         except SMTPRecipientsRefused as error:
             refused = all(recipient.code >= _PERMANENT for recipient in error.recipients)
-            raise (MailRefused if refused else MailDelayed)(type(error).__name__) from error
+            raise (MailRefused if refused else MailPutOff)(type(error).__name__) from error
+        except SMTPDataError as error:
+            raise (MailRefused if error.code >= _PERMANENT else MailPutOff)(type(error).__name__) from error
+        except SMTPNotSupported as error:  # an address beyond ASCII, and a server without RFC 6531
+            raise MailRefused(type(error).__name__) from error
         except (SMTPException, OSError) as error:
             raise MailDelayed(type(error).__name__) from error

@@ -15,10 +15,11 @@ _PATIENCE = 15.0
 
 
 class Inbox:
-    """Mail by recipient. It refuses the recipients in `refused`, for good."""
+    """Mail by recipient. It refuses the recipients in `refused` for good, and those in `busy` for now."""
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
+        self.busy: set[str] = set()
         self.raw: list[bytes] = []
         self._mails: dict[str, list[EmailMessage]] = {}
         self._arrived = asyncio.Condition()
@@ -38,6 +39,8 @@ class Inbox:
     ) -> str:
         if address in self.refused:
             return "550 no such mailbox"
+        if address in self.busy:
+            return "450 come back later"
         envelope.rcpt_tos.append(address)
         return "250 ok"
 
@@ -54,12 +57,12 @@ class Inbox:
 
 
 @asynccontextmanager
-async def listening(inbox: Inbox, port: int = 0) -> AsyncIterator[int]:
-    """An SMTP server that fills `inbox`; gives its port."""
+async def listening(inbox: Inbox, port: int = 0, *, utf8: bool = True) -> AsyncIterator[int]:
+    """An SMTP server that fills `inbox`; gives its port. `utf8`: it takes addresses beyond ASCII (RFC 6531)."""
     connections: list[SMTP] = []
 
     def connection() -> SMTP:
-        protocol = SMTP(inbox, hostname=LOOPBACK, enable_SMTPUTF8=True, loop=asyncio.get_running_loop())
+        protocol = SMTP(inbox, hostname=LOOPBACK, enable_SMTPUTF8=utf8, loop=asyncio.get_running_loop())
         connections.append(protocol)
         return protocol
 

@@ -129,6 +129,40 @@ async def test_a_letter_that_the_mail_server_will_never_take_is_dropped(
     assert auth.inbox.waiting(person.address) == []
 
 
+async def test_a_recipient_who_is_busy_holds_up_nobody_elses_mail(
+    start: Start, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    url, inbox, port = await new_database(), Inbox(), free_port()
+    async with start(database_url=url, smtp_url=f"smtp://{LOOPBACK}:{port}") as auth:
+        busy, person = [Person(auth.stub, inbox) for _ in range(9)], Person(auth.stub, inbox)
+        inbox.busy = {each.address for each in busy}
+        for each in (*busy, person):
+            await each.sign_up()
+        async with listening(inbox, port):
+            letter = await inbox.next_to(person.address)
+            inbox.busy.clear()
+            for each in busy:
+                await inbox.next_to(each.address)
+
+    assert letter["Subject"] == "Confirm your e-mail address"
+
+
+async def test_an_address_beyond_ascii_gets_its_mail(auth: Auth) -> None:
+    person = Person(auth.stub, auth.inbox, f"ü{new_address()}")
+    await person.register()
+
+
+async def test_a_mail_server_that_takes_only_ascii_loses_only_the_mail_of_the_others(
+    start: Start, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    inbox = Inbox()
+    async with listening(inbox, utf8=False) as port:
+        own = {"database_url": await new_database(), "smtp_url": f"smtp://{LOOPBACK}:{port}"}
+        async with start(**own) as auth:
+            await Person(auth.stub, inbox, f"ü{new_address()}").sign_up()
+            await Person(auth.stub, inbox).register()
+
+
 async def test_a_letter_leaves_once_however_many_replicas_send(start: Start) -> None:
     async with start() as one, start() as other:
         people = [*(one.person() for _ in range(10)), *(other.person() for _ in range(10))]
