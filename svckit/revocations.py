@@ -78,7 +78,8 @@ class Revocations:
 
     async def _read_all(self) -> None:
         found: Any = await self._redis.zrangebyscore(KEY, time.time(), "+inf", withscores=True)
-        self._expiries = {_text(session_id): float(expiry) for session_id, expiry in found}
+        # Added to what is known: Redis may have come back without what it knew.
+        self._expiries |= {_text(session_id): float(expiry) for session_id, expiry in found}
 
     def _forget_expired(self) -> None:
         now = time.time()

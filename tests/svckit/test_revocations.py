@@ -77,6 +77,21 @@ async def test_what_was_ended_while_redis_was_away_is_known_after_it_is_back(eng
     assert listening.contains(heard)
 
 
+async def test_what_redis_has_lost_is_not_forgotten_with_it(redis: Redis) -> None:
+    lost, later = new_id(), new_id()
+    listening = Revocations(redis)
+    async with process.background(listening.run):
+        await listening.ready.wait()
+        await revoke(redis, lost, for_=MINUTES)
+        await until(lambda: listening.contains(lost))
+        await redis.delete(revocations.KEY)
+        await redis.client_kill_filter(_type="pubsub")
+        await redis.zadd(revocations.KEY, {later: time.time() + 600})
+        await until(lambda: listening.contains(later))
+
+    assert listening.contains(lost)
+
+
 async def test_a_session_is_forgotten_when_no_token_of_it_can_be_alive(redis: Redis) -> None:
     long_ago, session = new_id(), new_id()
     await redis.zadd(revocations.KEY, {long_ago: time.time() - 1})
