@@ -74,13 +74,17 @@ class RemoteKeys:
         return kid in self._keys and self._clock() - self._fetched <= _MAX_AGE
 
     async def _refresh(self) -> None:
-        self._tried = self._clock()
+        fetched = False
         try:
             self._keys = {kid: _public_key(x) for kid, x in await self._fetch()}
+            fetched = True
         except grpc.aio.AioRpcError as error:
             log.warning("signing keys cannot be fetched", code=error.code().name, details=error.details())
-        else:
-            self._fetched = self._tried
+        finally:
+            # When it ended: those who waited for a fetch that took long must not make it again, one after the other.
+            self._tried = self._clock()
+            if fetched:
+                self._fetched = self._tried
 
 
 def _public_key(x: str) -> OKPKey:

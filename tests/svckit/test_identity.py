@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
@@ -183,6 +184,25 @@ async def test_while_the_keys_cannot_be_fetched_the_known_ones_count() -> None:
     assert await keys.key(KEY.kid)
     with pytest.raises(Unavailable):
         await keys.key("another")
+
+
+async def test_a_fetch_that_takes_long_and_fails_is_not_made_again_by_each_that_waited_for_it() -> None:
+    clock = Clock()
+    published = Published(KEY)
+
+    async def slowly() -> Sequence[tuple[str, str]]:
+        await asyncio.sleep(0)
+        if published.away:
+            clock.now += 2
+        return await published.fetch()
+
+    keys = RemoteKeys(slowly, clock=clock)
+    await keys.key(KEY.kid)
+    published.away = True
+    clock.now += 301
+    await asyncio.gather(*(keys.key(KEY.kid) for _ in range(20)))
+
+    assert published.fetched == 2
 
 
 class Clock:
