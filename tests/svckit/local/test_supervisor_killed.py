@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -140,8 +139,6 @@ async def test_an_ordinary_user_needs_nothing_more(folder: Path) -> None:
         started = await _started(process)
 
         assert await _select(started["url"], "SELECT 1") == [1]
-        process.send_signal(signal.SIGINT)
-        await process.wait()
 
 
 @needs_root
