@@ -1,6 +1,7 @@
 """How generations end: once, in one transaction with the text, the bill and the event, then in their live stream."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from chat_svc.models import FinishReason, Generation, State
 from chat_svc.providers import Usage
 from chat_svc.streams import Streams, Superseded, expired, is_terminal
 from svckit import events, outbox
-from svckit.errors import NotFound
+from svckit.errors import NotFound, OutOfRange
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,8 @@ class Endings:
         )
         if await self.end(generation, outcome):
             log.warning("ended a generation that nobody was writing any more", generation=generation.id)
-            await self.is_over(generation.id)
+            with suppress(OutOfRange, NotFound):  # it died before it told anything, or is deleted by now
+                await self.is_over(generation.id)
 
     async def is_over(self, generation_id: str) -> bool:
         """Whether it has ended; if so, its stream says so from now on, too.

@@ -9,6 +9,8 @@ from uuid import UUID
 from svckit.errors import InvalidArgument
 
 _DEFAULT_SIZE = 20
+# PostgreSQL's integer, and it must bear to have one added.
+_DEEPEST = 2**31 - 1
 
 
 def size_of(page_size: int) -> int:
@@ -38,7 +40,7 @@ def branch_token(leaf_id: str, depth: int) -> str:
 def branch(token: str) -> tuple[str, int]:
     """The reverse of `branch_token`; raises InvalidArgument."""
     leaf_id, depth = _decode(token)
-    if not isinstance(depth, int) or not 0 <= depth < 2**31:
+    if not isinstance(depth, int) or not 0 <= depth < _DEEPEST:
         raise _wrong()
     try:
         return str(UUID(str(leaf_id))), depth

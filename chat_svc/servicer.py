@@ -186,7 +186,7 @@ class Chat(ChatServiceServicer):
             raise NotFound("no such generation")
         text = found.message.text
         if found.generation.state == State.RUNNING:
-            text = text_of(await self._streams.read(generation_id))
+            text = text_of(await self._streams.read(found.generation.id))  # as we spell it, not the caller
         return bridge.generation(found.generation, text=text)
 
     async def _events(self, generation: Generation, *, after: int) -> AsyncGenerator[pb.GenerationEvent, None]:

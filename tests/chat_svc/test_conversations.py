@@ -87,7 +87,11 @@ async def test_only_archived_or_only_other_conversations_can_be_listed(user: Use
     assert not (await user.conversations(archived=True)).conversations
 
 
-@pytest.mark.parametrize("token", ["x", "AAAA", "bnVsbA", "WzEsMl0", "WyJhIiwiYiJd", "é"])
+# The last is `["<uuid>",2147483647]`: no branch is that deep.
+_TOO_DEEP = "WyIwMTk5NmQ1Zi0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDAiLDIxNDc0ODM2NDdd"
+
+
+@pytest.mark.parametrize("token", ["x", "AAAA", "bnVsbA", "WzEsMl0", "WyJhIiwiYiJd", "é", _TOO_DEEP])
 async def test_a_page_token_that_no_list_has_given_is_refused(user: User, token: str) -> None:
     answered = await user.send()
 

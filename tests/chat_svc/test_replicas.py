@@ -11,9 +11,16 @@ from datetime import timedelta
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceStub
 from llmock.pytest_plugin import LLMock
+from redis.asyncio import Redis
 
+from chat_svc import catalogue
+from chat_svc.endings import Endings
+from chat_svc.models import Generation, State
 from chat_svc.settings import ChatSettings
-from svckit import clients
+from chat_svc.signals import Signals
+from chat_svc.streams import Streams
+from svckit import clients, postgres
+from svckit.ids import new_id
 from svckit.local import Engines
 from svckit.local.ports import free_port
 from tests.chat_svc.conftest import SERVICES, Replica, Start
@@ -92,6 +99,25 @@ async def test_a_replica_that_stops_ends_long_answers_before_their_readers(
     answer = (await user.at(other.stub).messages(events[0].message_start.conversation_id)).messages[-1]
     assert events[-1].error.code == "interrupted"
     assert (answer.state, answer.text) == (pb.STATE_FAILED, text(events))
+
+
+async def test_an_answer_whose_replica_died_before_it_told_anything_is_ended(
+    user: User, settings: ChatSettings, redis: Redis
+) -> None:
+    answered = await user.send()
+    offered, streams = catalogue.load(providers=["local"]), Streams(redis=redis, signals=Signals(redis))
+    async with postgres.connected(str(settings.database_url), pool_size=1) as database:
+        endings = Endings(database=database, streams=streams, catalogue=offered)
+        # As a crash between the commit and the first event leaves it.
+        async with database.transaction() as session:
+            generation = await session.get_one(Generation, answered.message.generation_id)
+            generation.state, generation.runner = State.RUNNING, new_id()
+            generation.finish_reason = generation.ended_at = None
+        await redis.delete(f"chat:gen:{generation.id}")
+
+        await endings.abandon(generation)
+
+    assert (await user.generation(generation.id)).state == pb.STATE_FAILED
 
 
 async def _rest(stream: AsyncIterator[pb.GenerationEvent]) -> list[pb.GenerationEvent]:

@@ -131,8 +131,10 @@ async def test_the_text_so_far_of_a_running_answer_can_be_read(user: User, provi
         while not (await anext(events)).HasField("delta"):
             pass
         generation = await user.generation(start.generation_id)
+        otherwise_spelled = await user.generation(start.generation_id.upper())
     await user.cancel(start.generation_id)
 
+    assert otherwise_spelled.text.startswith(generation.text)
     assert generation.state == pb.STATE_RUNNING
     assert generation.text
     assert LONG.startswith(generation.text)
