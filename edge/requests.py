@@ -13,7 +13,7 @@ from edge.pages import Page
 from edge.policies import Policy
 from edge.transcoder import Call, Problem, Refused, Transcoder, problem_of, problem_response
 from svckit import identity, telemetry
-from svckit.errors import ServiceError, Unauthenticated
+from svckit.errors import ServiceError
 from svckit.identity import ServiceCredential
 from svckit.rpc.status import status_of
 
@@ -109,10 +109,13 @@ class Requests:
         return Problem(405, "method_not_allowed", f"This path serves {allow}.", (), CIMultiDict({"Allow": allow}))
 
     async def _caller(self, request: web.BaseRequest, policy: Policy) -> Caller:
-        """A credential that is no good does not count where none is asked for: signing in again must work."""
+        """Where none is asked for, a credential that is no good, or cannot be checked, does not count.
+
+        Signing in again must work, and what everybody may see must not go away with auth.
+        """
         try:
             return await self._callers.identify(request)
-        except Unauthenticated:
+        except ServiceError:
             if policy.public:
                 return NOBODY
             raise

@@ -114,6 +114,14 @@ async def test_a_stale_cookie_does_not_keep_anybody_from_signing_up(http: aiohtt
         assert response.ok
 
 
+async def test_a_cookie_that_nobody_can_check_does_not_close_what_is_open_to_all(start_edge: Start) -> None:
+    async with start_edge() as url, aiohttp.ClientSession(url) as http:
+        async with http.post("/api/auth/signup", data=b"{", headers={"Cookie": "session=x"}) as response:
+            assert (await problem(response))["code"] == "malformed_json"
+        async with http.get("/api/auth/me", headers={"Cookie": "session=x"}) as response:
+            assert response.status == 503
+
+
 @pytest.mark.parametrize("header", ["Bearer a.b.c", "Bearer nonsense", "Basic YWRhOnB3", "Bearer"])
 async def test_an_authorization_that_proves_nothing_is_refused(http: aiohttp.ClientSession, header: str) -> None:
     async with http.get("/api/auth/me", headers={"Authorization": header}) as response:
