@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -82,9 +83,9 @@ class Database:
 async def connected(url: str, *, pool_size: int = 10, name: str = "chatmesh") -> AsyncIterator[Database]:
     """A pool of at most `pool_size` connections to a postgresql:// URL; `name` is what pg_stat_activity shows."""
     address, arguments = _address(url), _arguments(name, _LIMITS)
-    pooled = create_async_engine(
-        address,
-        connect_args=arguments,
+    # What a statement was given may be a secret, or a user's message: it has no place in an error, nor in a log.
+    make = partial(create_async_engine, address, connect_args=arguments, hide_parameters=True)
+    pooled = make(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
@@ -92,7 +93,7 @@ async def connected(url: str, *, pool_size: int = 10, name: str = "chatmesh") ->
         pool_recycle=_RECYCLE_SECONDS,
     )
     try:
-        yield Database(pooled, create_async_engine(address, connect_args=arguments, poolclass=NullPool))
+        yield Database(pooled, make(poolclass=NullPool))
     finally:
         await pooled.dispose()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from svckit import local, postgres
 from svckit.errors import Unavailable
@@ -93,6 +93,14 @@ async def test_a_block_that_raises_is_rolled_back(database: Database) -> None:
 async def test_a_broken_rule_of_the_schema_reaches_the_caller_as_it_is(database: Database) -> None:
     with pytest.raises(IntegrityError):
         await _execute(database, "CREATE TABLE one (n int PRIMARY KEY)", "INSERT INTO one VALUES (1), (1)")
+
+
+async def test_an_error_does_not_repeat_what_the_statement_was_given(database: Database) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1 / :zero, :secret"), {"zero": 0, "secret": "correct horse"})
+
+    assert "correct horse" not in str(caught.value)
 
 
 async def test_a_session_says_who_it_is_and_has_limits(database: Database) -> None:
