@@ -30,6 +30,8 @@ _SWEEP_EVERY = timedelta(minutes=1)
 # After so long nobody waits for the subscription any more: if Stripe has not made it, it shall not be made.
 _PATIENCE = timedelta(minutes=10)
 _KEYS_KEPT = timedelta(hours=24)
+# Following keeps a connection of the pool for as long as Stripe takes to answer: the others are for everybody else.
+_FOLLOWING = 4
 
 
 class Subscribing:
@@ -40,6 +42,7 @@ class Subscribing:
         self._driver = driver
         self._projection = projection
         self._plans = plans
+        self._following = asyncio.Semaphore(_FOLLOWING)
 
     async def subscribe(self, user_id: str, order: Order, *, key: str) -> Subscription:
         """The user's new subscription, or the one that the same key and order made before.
@@ -159,7 +162,7 @@ class Subscribing:
         return made
 
     async def _follow(self, row: Subscription, customer: str) -> Subscription:
-        async with self._database.transaction() as session:
+        async with self._following, self._database.transaction() as session:
             await self._projection.follow(session, customer)
             return await store.subscription(session, row.id) or row
 
