@@ -1,5 +1,6 @@
 """The transcoder's face: match a request to a route, then serve it through an upstream."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,7 +28,8 @@ class Options:
 
     `ignore_unknown` drops unknown fields and parameters; `emit_defaults` prints fields without presence even if they
     are unset. `grace` and `heartbeat` are seconds: how long an event stream waits for its first message before it
-    sends its headers, and how often it says that it is alive. `response_headers`: metadata key to header name.
+    sends its headers, and how often it says that it is alive. `patience` is how many seconds a request's body may take
+    to come. `response_headers`: metadata key to header name.
     """
 
     unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
@@ -35,6 +37,7 @@ class Options:
     emit_defaults: bool = False
     grace: float = 1.0
     heartbeat: float = 15.0
+    patience: float = 120.0
     response_headers: Mapping[str, str] = field(default_factory=lambda: RESPONSE_HEADERS)
 
 
@@ -100,7 +103,7 @@ class Transcoder:
         Raises ConnectionError if the client goes away while its stream is being written.
         """
         try:
-            message = await _message(match, request)
+            message = await _message(match, request, patience=self._options.patience)
             if match.framing is None:
                 return await self._unary(match.route, message, call)
             return await self._stream(match.route, match.framing, message, request, call)
@@ -164,16 +167,16 @@ class Transcoder:
         return Refused(problem)
 
 
-async def _message(match: Match, request: web.BaseRequest) -> bytes:
+async def _message(match: Match, request: web.BaseRequest, *, patience: float) -> bytes:
     """The request message that a request is; raises Refused."""
     route, body, content_type = match.route, b"", ""
     if route.bind.reads_body and request.body_exists:
-        body = await _body(request)
+        body = await _body(request, patience=patience)
         content_type = request.headers.get("Content-Type", "")
     return route.bind(match.segments, match.query, body, content_type)
 
 
-async def _body(request: web.BaseRequest) -> bytes:
+async def _body(request: web.BaseRequest, *, patience: float) -> bytes:
     """The whole body. One that is announced as too large is refused before it is sent."""
     too_large = Problem(413, "body_too_large", f"The body may have {request.client_max_size} bytes.")
     if request.content_length and request.content_length > request.client_max_size > 0:
@@ -182,7 +185,10 @@ async def _body(request: web.BaseRequest) -> bytes:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # this was no part of the response
     try:
-        return await request.read()
+        async with asyncio.timeout(patience):
+            return await request.read()
+    except TimeoutError:
+        raise Refused(Problem(408, "body_too_slow", f"The body must come within {patience:g} seconds.")) from None
     except web.HTTPRequestEntityTooLarge:
         raise Refused(too_large) from None
     except web.RequestPayloadError:

@@ -182,12 +182,12 @@ class Edge:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._session.request(method, URL(self._url + path, encoded=True), data=data, headers=named)
 
-    async def raw(self, data: bytes) -> bytes:
-        """Send bytes as they are; the answer until the connection ends."""
+    async def raw(self, data: bytes, *, until: bytes = b"") -> bytes:
+        """Send bytes as they are; the answer until those bytes, or until the connection ends."""
         url = URL(self._url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(data)
-        answer = await reader.read()
+        answer = await (reader.readuntil(until) if until else reader.read())
         writer.close()
         await writer.wait_closed()
         return answer

@@ -9,7 +9,7 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from edge.transcoder import Call, problem_of
+from edge.transcoder import Call, Options, problem_of
 from edge.transcoder.problems import json_path
 from tests.edge.transcoder.probe import Edge, serving
 
@@ -88,6 +88,14 @@ async def test_a_body_over_the_limit_is_too_large(edge: Edge) -> None:
     answer = await edge("POST", "/b/star", BytesIO(b'{"stringValue":"' + b"x" * 2**20))
 
     assert (answer.status, json.loads(answer.body)["code"]) == (413, "body_too_large")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(descriptors: bytes) -> None:
+    async with serving(descriptors, Options(patience=0.01)) as edge:
+        answer = await edge.raw(b"POST /b/star HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", until=b"}")
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"body_too_slow"' in answer
 
 
 def details(*packed: Any) -> bytes:
