@@ -20,6 +20,7 @@ from svckit.rpc.status import status_of
 log = structlog.get_logger(__name__)
 
 _CLIENT_GONE = 499
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
 _FORWARDED = (("Idempotency-Key", "idempotency-key"), ("Last-Event-ID", "last-event-id"))
@@ -89,6 +90,7 @@ class Requests:
                 return web.Response(status=204, headers=problem.headers)
             raise Refused(problem) from None
         seen.route = match.route.template.text
+        _refuse_cross_site(request)
         policy = self._policies[match.route.path]
         caller = await self._caller(request, policy)
         seen.user_id = caller.user_id
@@ -135,6 +137,15 @@ class Requests:
             if (value := request.headers.get(header)) is not None:
                 metadata.append((key, _visible(value)))
         return metadata
+
+
+def _refuse_cross_site(request: web.BaseRequest) -> None:
+    """Refuse what another site has a browser do: a form can post JSON as text, and sign somebody in to its own account.
+
+    Browsers say so themselves (https://www.w3.org/TR/fetch-metadata/); programs do not, and are not what this is about.
+    """
+    if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Refused(Problem(403, "cross_site_request", "Another site may not have this done in your name."))
 
 
 def _visible(value: str) -> str:
