@@ -83,6 +83,9 @@ class Webhooks:
             event = await store.lease_event(session, now=datetime.now(UTC), lease=_LEASE)
         if event is None:
             return False
+        if event.attempts > _TRIES:  # whatever goes wrong with it, nobody lived to put it off
+            await self._put_off(event, event.last_error)
+            return True
         try:
             async with self._database.transaction() as session:
                 ours = await self._projection.follow(session, event.customer)

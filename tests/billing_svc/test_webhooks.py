@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from chatmesh.billing.v1 import billing_pb2 as pb
 
+from billing_svc import store
 from billing_svc.emulator import server
 from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.webhooks import signature
@@ -189,6 +191,28 @@ async def test_of_two_contents_with_one_id_the_first_is_kept(billing: Billing, d
 
     assert kept
     assert bytes(kept.payload) == payload
+
+
+async def test_a_webhook_that_nobody_lived_to_finish_is_given_up_in_the_end(
+    billing: Billing, database: Database
+) -> None:
+    event = _event()
+    row = {
+        "id": event["id"],
+        "type": event["type"],
+        "customer": "cus_nobody",
+        "payload": json.dumps(event).encode(),
+        "created_at": datetime.now(UTC),
+        "received_at": datetime.now(UTC),
+        "due_at": datetime.now(UTC),
+        "status": "failed",
+        "attempts": 8,
+        "last_error": "it was begun and not finished",
+    }
+    async with database.transaction() as session:
+        await store.keep_event(session, row)
+
+    await _settled(database, event, "dead", error="begun and not finished")
 
 
 async def test_a_webhook_waits_for_stripe_to_come_back(
