@@ -76,7 +76,7 @@ async def test_no_secret_gets_into_the_log_of_a_journey_that_also_fails(
         log = (await process.communicate())[0].decode()
 
     assert process.returncode == 0
-    assert log.count('chatmesh.auth.v1.AuthService/') == 9
+    assert log.count("chatmesh.auth.v1.AuthService/") == 9
     assert [secret for secret in [*secrets, person.address] if secret in log] == []
 
 
