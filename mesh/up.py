@@ -49,6 +49,7 @@ async def up(given: Mapping[str, str], *, folder: Path, processes: Table = whole
     except asyncio.CancelledError:
         if not stopping:
             raise
+        output.write(f"stopped; all data stays in {folder}\n")
 
 
 async def _run(
