@@ -20,7 +20,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 from edge import webhooks
 from edge.callers import Callers
 from edge.pages import descriptors, pages
-from edge.policies import policies
 from edge.protocol import Server
 from edge.requests import Requests
 from edge.sessions import Credential, Exchanged, Sessions
@@ -29,6 +28,7 @@ from edge.transcoder import GrpcUpstream, Options, Transcoder
 from svckit import clients, process, redis_client
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier, keys_of
 from svckit.revocations import Revocations
+from svckit.rpc.call import rpcs_of
 from svckit.rpc.status import received
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             transcoder=transcoder,
             pages=pages(channels=channels, descriptors=found, transcoder=transcoder)
             | {("POST", webhooks.PATH): webhooks.stripe(billing)},
-            policies=policies(SERVICES.values()),
+            rpcs={f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)},
             callers=callers,
             credential=credential,
         )

@@ -5,16 +5,17 @@ from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
+from chatmesh.access.v1 import access_pb2
 from multidict import CIMultiDict
 
 from edge.callers import NOBODY, Caller, Callers
 from edge.observe import Observation, own_headers
 from edge.pages import Page
-from edge.policies import Policy
 from edge.transcoder import Call, Problem, Refused, Transcoder, problem_of, problem_response
 from svckit import identity, telemetry
 from svckit.errors import ServiceError
 from svckit.identity import ServiceCredential
+from svckit.rpc.call import Rpc
 from svckit.rpc.status import status_of
 
 log = structlog.get_logger(__name__)
@@ -34,13 +35,13 @@ class Requests:
         *,
         transcoder: Transcoder,
         pages: Mapping[tuple[str, str], Page],
-        policies: Mapping[str, Policy],
+        rpcs: Mapping[str, Rpc],
         callers: Callers,
         credential: ServiceCredential,
     ) -> None:
         self._transcoder = transcoder
         self._pages = pages
-        self._policies = policies
+        self._rpcs = rpcs
         self._callers = callers
         self._credential = credential
 
@@ -91,12 +92,12 @@ class Requests:
             raise Refused(problem) from None
         seen.route = match.route.template.text
         _refuse_cross_site(request)
-        policy = self._policies[match.route.path]
-        caller = await self._caller(request, policy)
+        rpc = self._rpcs[match.route.path]
+        caller = await self._caller(request, rpc)
         seen.user_id = caller.user_id
         call = Call(
             metadata=self._metadata(request, request_id, caller),
-            timeout=policy.timeout,
+            timeout=rpc.timeout,
             request_id=request_id,
             stream_headers=own_headers(request_id),
         )
@@ -110,7 +111,7 @@ class Requests:
         allow = ", ".join(sorted(methods | {"OPTIONS"}))
         return Problem(405, "method_not_allowed", f"This path serves {allow}.", (), CIMultiDict({"Allow": allow}))
 
-    async def _caller(self, request: web.BaseRequest, policy: Policy) -> Caller:
+    async def _caller(self, request: web.BaseRequest, rpc: Rpc) -> Caller:
         """Where none is asked for, a credential that is no good, or cannot be checked, does not count.
 
         Signing in again must work, and what everybody may see must not go away with auth.
@@ -118,7 +119,7 @@ class Requests:
         try:
             return await self._callers.identify(request)
         except ServiceError:
-            if policy.public:
+            if rpc.level == access_pb2.LEVEL_PUBLIC:
                 return NOBODY
             raise
 

@@ -6,19 +6,26 @@ from typing import Any, TypeAlias
 
 import grpc
 from chatmesh.access.v1 import access_pb2
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import ServiceDescriptor
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+DEFAULT_TIMEOUT = 15.0
 
 _CODES: Mapping[object, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """An RPC by its full name (`chatmesh.chat.v1.ChatService/SendMessage`) and the least its caller must be."""
+    """What an RPC's contract says of it.
+
+    `name` is full (`chatmesh.chat.v1.ChatService/SendMessage`), `level` the least its caller must be, `timeout` how
+    many seconds it may take when its caller names no deadline; None for a stream, which may last.
+    """
 
     name: str
     level: access_pb2.Level.ValueType
+    timeout: float | None = DEFAULT_TIMEOUT
 
 
 @dataclass(slots=True)
@@ -44,8 +51,10 @@ def begin(rpc: Rpc, context: Context) -> Call:
 def rpcs_of(service: ServiceDescriptor) -> Iterator[Rpc]:
     """Every RPC of a service."""
     for method in service.methods:
-        yield Rpc(f"{service.full_name}/{method.name}", _level(method))
-
-
-def _level(method: MethodDescriptor) -> access_pb2.Level.ValueType:
-    return method.GetOptions().Extensions[access_pb2.level]
+        options = method.GetOptions()
+        streaming = method.client_streaming or method.server_streaming
+        yield Rpc(
+            f"{service.full_name}/{method.name}",
+            options.Extensions[access_pb2.level],
+            None if streaming else options.Extensions[access_pb2.deadline_seconds] or DEFAULT_TIMEOUT,
+        )

@@ -9,8 +9,6 @@ from contextvars import ContextVar
 from svckit.errors import DeadlineExceeded
 from svckit.rpc.call import Call
 
-DEFAULT = 15.0  # seconds for a unary call whose client names no deadline
-
 # On the event loop's clock; None: no limit.
 _expires: ContextVar[float | None] = ContextVar("expires", default=None)
 
@@ -32,14 +30,14 @@ def detached() -> contextvars.Context:
 
 
 @asynccontextmanager
-async def limited(call: Call, *, default: float | None) -> AsyncIterator[None]:
-    """Hold the block to the client's deadline, which gRPC itself enforces by cancelling, else to `default` seconds."""
+async def limited(call: Call) -> AsyncIterator[None]:
+    """Hold the block to the client's deadline, which gRPC itself enforces by cancelling, else to the contract's."""
     allowed: float | None = call.context.time_remaining()
     if allowed is not None:
         _expires.set(asyncio.get_running_loop().time() + allowed)
         yield
         return
-    timeout = asyncio.timeout(default)
+    timeout = asyncio.timeout(call.rpc.timeout)
     try:
         async with timeout:
             _expires.set(timeout.when())
@@ -47,4 +45,4 @@ async def limited(call: Call, *, default: float | None) -> AsyncIterator[None]:
     except TimeoutError:
         if not timeout.expired():
             raise
-        raise DeadlineExceeded(f"not done within {default:g} s") from None
+        raise DeadlineExceeded(f"not done within {call.rpc.timeout:g} s") from None

@@ -82,7 +82,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
             async with translated(call):
                 with (self._streams if streaming else self._unary).slot():
                     await self._gate.admit(call)
-                    async with deadline.limited(call, default=None if streaming else deadline.DEFAULT):
+                    async with deadline.limited(call):
                         yield
 
 

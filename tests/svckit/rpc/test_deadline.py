@@ -20,6 +20,9 @@ class Telling(ProbeServicer):
     async def Unary(self, request: Any, context: Any) -> Any:
         return Reply(text=str(rpc.remaining()))
 
+    async def Patient(self, request: Any, context: Any) -> Any:
+        return Reply(text=str(rpc.remaining()))
+
     async def Stream(self, request: Any, context: Any) -> Any:
         yield Reply(text=str(rpc.remaining()))
 
@@ -57,7 +60,14 @@ async def test_a_unary_call_without_a_deadline_gets_the_default() -> None:
     async with calling(Telling()) as probe:
         left = float((await probe.Unary(Request())).text)
 
-    assert deadline.DEFAULT - 1 < left <= deadline.DEFAULT
+    assert 14 < left <= 15
+
+
+async def test_a_unary_call_without_a_deadline_may_take_as_long_as_its_contract_says() -> None:
+    async with calling(Telling()) as probe:
+        left = float((await probe.Patient(Request())).text)
+
+    assert 59 < left <= 60
 
 
 async def test_a_handler_sees_its_clients_deadline() -> None:
@@ -106,14 +116,14 @@ async def test_without_time_left_a_call_fails_at_once_and_reaches_nobody() -> No
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_unary_call_that_outlasts_the_default_is_ended_by_the_server() -> None:
+async def test_a_unary_call_that_outlasts_its_contract_is_ended_by_the_server() -> None:
     class NoDeadline:
         def time_remaining(self) -> None:
             return None
 
-    call = Call(Rpc("kitprobe.v1.ProbeService/Unary", 1), NoDeadline(), {})  # type: ignore[arg-type]
+    call = Call(Rpc("kitprobe.v1.ProbeService/Unary", 1, timeout=0.01), NoDeadline(), {})  # type: ignore[arg-type]
     with pytest.raises(errors.DeadlineExceeded):
-        async with deadline.limited(call, default=0.01):
+        async with deadline.limited(call):
             await asyncio.Event().wait()
 
 
