@@ -84,7 +84,8 @@ class Requests:
             seen.route = request.path
             return await page(request)
         try:
-            match = self._transcoder.match(request.method, request.raw_path, request.headers.get("Accept", ""))
+            accept = ", ".join(request.headers.getall("Accept", ()))
+            match = self._transcoder.match(request.method, request.raw_path, accept)
         except Refused as refused:
             problem = self._unmatched(request.path, refused.problem)
             if request.method == "OPTIONS" and "Allow" in problem.headers:

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 import auth_svc.app
 from auth_svc.settings import AuthSettings
@@ -187,6 +188,17 @@ async def test_requests_are_measured_by_route_never_by_path(http: aiohttp.Client
 
     assert 'http_route="/api/conversations/{conversation_id}"' in text
     assert "8a5e1f0c" not in text
+
+
+async def test_every_accept_header_counts(http: aiohttp.ClientSession) -> None:
+    asked = CIMultiDict(
+        [("Accept", "text/html"), ("Accept", "text/event-stream"), ("Content-Type", "application/json")]
+    )
+    async with http.post("/api/chat", json={"message": "hi"}, headers=asked) as response:
+        refused = await problem(response)
+
+    # It got as far as the chat service, which is away here; the first header alone would be a 406.
+    assert (response.status, refused["code"]) == (503, "unavailable")
 
 
 async def test_the_docs_page_shows_every_service(http: aiohttp.ClientSession) -> None:
