@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from svckit.local import ports
 
 SERVICES = ("auth", "chat", "billing", "analytics")
 _ADMIN_OFFSET = 6000
@@ -43,8 +44,8 @@ class Mesh:
 @asynccontextmanager
 async def running(home: Path, **environment: str) -> AsyncIterator[Mesh]:
     """Start everything and stop it with Ctrl-C's signal, unless the block has ended it otherwise."""
-    edge, *ports = _free_ports()
-    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=True)}
+    edge, *services = _free_ports()
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(SERVICES, services, strict=True)}
     told = {f"{name.upper()}_SERVICE_URL": address for name, address in addresses.items()}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mesh", "up"),
@@ -79,27 +80,12 @@ async def _until_ready(process: asyncio.subprocess.Process, said: list[str]) -> 
 
 def _free_ports() -> list[int]:
     """One for the edge, and for each service one whose admin port, 6000 above it, is free, too."""
-    with ExitStack() as bound:
-        found: list[int] = []
-        while len(found) < 1 + len(SERVICES):
-            first = bound.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = first.getsockname()[1]
-            if port + _ADMIN_OFFSET > 65_535:
-                port -= 2 * _ADMIN_OFFSET
-            if all(_is_free(candidate) for candidate in (port, port + _ADMIN_OFFSET) if candidate != _port(first)):
-                found.append(port)
-        return found
-
-
-def _port(server: socket.socket) -> int:
-    port: int = server.getsockname()[1]
-    return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    found: list[int] = []
+    spoken_for: set[int] = set()
+    while len(found) < 1 + len(SERVICES):
+        port = ports.free_port(besides=spoken_for)
+        admin = port + _ADMIN_OFFSET
+        if admin in ports.PICKED and admin not in spoken_for and ports.is_free(admin):
+            found.append(port)
+            spoken_for |= {port, admin}
+    return found
