@@ -1,25 +1,23 @@
 """The transcoder's face: match a request to a route, then serve it through an upstream."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from edge.transcoder.bodies import Body
+from edge.transcoder.answers import answer, print_body
 from edge.transcoder.descriptors import registry_of, rules_of
 from edge.transcoder.escapes import Unescape
 from edge.transcoder.framing import Framing
-from edge.transcoder.json_codec import CODEC_ERRORS, JsonCodec
+from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.metadata import RESPONSE_HEADERS, headers_of, status_of
 from edge.transcoder.problems import Problem, Refused, document_bytes, problem_of, problem_response
+from edge.transcoder.reading import read_message
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
 from edge.transcoder.streaming import StreamWriter
 from edge.transcoder.upstream import Metadata, Upstream, UpstreamError
-
-_BODILESS = frozenset({204, 205, 304})  # RFC 9110, section 6.4.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class Transcoder:
         Raises ConnectionError if the client goes away while its stream is being written.
         """
         try:
-            message = await _message(match, request, patience=self._options.patience)
+            message = await read_message(match, request, patience=self._options.patience)
             if match.framing is None:
                 return await self._unary(match.route, message, call)
             return await self._stream(match.route, match.framing, message, request, call)
@@ -115,12 +113,7 @@ class Transcoder:
             reply = await self._upstream.unary(route.path, message, metadata=call.metadata, timeout=call.timeout)
         except UpstreamError as error:
             raise self._refused(error) from None
-        status, headers = self._declared((*reply.initial_metadata, *reply.trailing_metadata))
-        if status in _BODILESS:
-            return web.Response(status=status, headers=headers)
-        body = _print(route, reply.body)
-        headers["Content-Type"] = body.content_type
-        return web.Response(status=status, body=body.data, headers=headers)
+        return answer(route, reply, allowed=self._options.response_headers)
 
     async def _stream(
         self, route: Route, framing: Framing, message: bytes, request: web.BaseRequest, call: Call
@@ -133,7 +126,7 @@ class Transcoder:
         except UpstreamError as error:
             if not writer.started:
                 raise self._refused(error) from None
-            problem = problem_of(error.code, error.message, error.details)
+            problem = self._problem(error)
         except Refused as refused:
             if not writer.started:
                 raise
@@ -154,7 +147,7 @@ class Transcoder:
             batch = await replies.read()
             writer.declare(*self._declared(replies.initial_metadata))
             while batch:
-                await writer.messages([_print(route, data).data for data in batch])
+                await writer.messages([print_body(route, data).data for data in batch])
                 batch = await replies.read()
 
     def _declared(self, metadata: Metadata) -> tuple[int, CIMultiDict[str]]:
@@ -162,46 +155,14 @@ class Transcoder:
         return status_of(metadata), headers_of(metadata, self._options.response_headers)
 
     def _refused(self, error: UpstreamError) -> Refused:
-        problem = problem_of(error.code, error.message, error.details)
+        problem = self._problem(error)
         problem.headers.extend(headers_of(error.metadata, self._options.response_headers))
         return Refused(problem)
 
-
-async def _message(match: Match, request: web.BaseRequest, *, patience: float) -> bytes:
-    """The request message that a request is; raises Refused."""
-    route, body, content_type = match.route, b"", ""
-    if route.bind.reads_body and request.body_exists:
-        body = await _body(request, patience=patience)
-        content_type = request.headers.get("Content-Type", "")
-    return route.bind(match.segments, match.query, body, content_type)
-
-
-async def _body(request: web.BaseRequest, *, patience: float) -> bytes:
-    """The whole body. One that is announced as too large is refused before it is sent."""
-    too_large = Problem(413, "body_too_large", f"The body may have {request.client_max_size} bytes.")
-    if request.content_length and request.content_length > request.client_max_size > 0:
-        raise Refused(too_large)
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # this was no part of the response
-    try:
-        async with asyncio.timeout(patience):
-            return await request.read()
-    except TimeoutError:
-        raise Refused(Problem(408, "body_too_slow", f"The body must come within {patience:g} seconds.")) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise Refused(too_large) from None
-    except web.RequestPayloadError:
-        raise Refused(Problem(400, "malformed_body", "The body could not be read to its end.")) from None
+    def _problem(self, error: UpstreamError) -> Problem:
+        return problem_of(error.code, error.message, error.details)
 
 
 def _path(request: web.BaseRequest) -> str:
     """The path as it came: the decoded one need not be text."""
     return request.raw_path.partition("?")[0]
-
-
-def _print(route: Route, data: bytes) -> Body:
-    try:
-        return route.print_body(data)
-    except CODEC_ERRORS:
-        raise Refused(Problem(500, "internal", "The service sent a reply that cannot be shown as JSON.")) from None

@@ -1,0 +1,33 @@
+"""The answer to a unary RPC: what the service said, as one HTTP response."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from edge.transcoder.bodies import Body
+from edge.transcoder.json_codec import CODEC_ERRORS
+from edge.transcoder.metadata import headers_of, status_of
+from edge.transcoder.problems import Problem, Refused
+from edge.transcoder.routes import Route
+from edge.transcoder.upstream import Reply
+
+_BODILESS = frozenset({204, 205, 304})  # RFC 9110, section 6.4.1
+
+
+def answer(route: Route, reply: Reply, *, allowed: Mapping[str, str]) -> web.Response:
+    """The response that a reply is; `allowed` maps metadata keys to header names. Raises Refused."""
+    metadata = (*reply.initial_metadata, *reply.trailing_metadata)
+    status, headers = status_of(metadata), headers_of(metadata, allowed)
+    if status in _BODILESS:
+        return web.Response(status=status, headers=headers)
+    body = print_body(route, reply.body)
+    headers["Content-Type"] = body.content_type
+    return web.Response(status=status, body=body.data, headers=headers)
+
+
+def print_body(route: Route, data: bytes) -> Body:
+    """One message of a reply as a body; raises Refused if JSON cannot say it."""
+    try:
+        return route.print_body(data)
+    except CODEC_ERRORS:
+        raise Refused(Problem(500, "internal", "The service sent a reply that cannot be shown as JSON.")) from None

@@ -1,0 +1,36 @@
+"""An HTTP request to the message that it is: its body read within limits, then bound with query and path."""
+
+import asyncio
+
+from aiohttp import web
+
+from edge.transcoder.problems import Problem, Refused
+from edge.transcoder.router import Match
+
+
+async def read_message(match: Match, request: web.BaseRequest, *, patience: float) -> bytes:
+    """The wire bytes of the request message; raises Refused. The body may take `patience` seconds to come."""
+    route, body, content_type = match.route, b"", ""
+    if route.bind.reads_body and request.body_exists:
+        body = await _body(request, patience=patience)
+        content_type = request.headers.get("Content-Type", "")
+    return route.bind(match.segments, match.query, body, content_type)
+
+
+async def _body(request: web.BaseRequest, *, patience: float) -> bytes:
+    """The whole body. One that is announced as too large is refused before it is sent."""
+    too_large = Problem(413, "body_too_large", f"The body may have {request.client_max_size} bytes.")
+    if request.content_length and request.content_length > request.client_max_size > 0:
+        raise Refused(too_large)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # this was no part of the response
+    try:
+        async with asyncio.timeout(patience):
+            return await request.read()
+    except TimeoutError:
+        raise Refused(Problem(408, "body_too_slow", f"The body must come within {patience:g} seconds.")) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused(too_large) from None
+    except web.RequestPayloadError:
+        raise Refused(Problem(400, "malformed_body", "The body could not be read to its end.")) from None
