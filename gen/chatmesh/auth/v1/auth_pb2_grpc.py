@@ -150,6 +150,11 @@ class AuthServiceStub:
                 request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UpdateUserRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UpdateUserResponse.FromString,
                 _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/ListAuditEvents',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -162,7 +167,8 @@ class AuthServiceServicer:
         The answer is the same whether or not the address already has an account, so that nobody can ask who is a
         customer; the owner of an existing account is told by mail.
 
-        INVALID_ARGUMENT: the address is not one, or the password is too short, too long, common, or equal to the address.
+        INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID), or the password is too short, too long, a common
+        one (reason PASSWORD_COMMON), or made of the address or of our name (reason PASSWORD_GUESSABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,8 +177,10 @@ class AuthServiceServicer:
     def SignIn(self, request, context):
         """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
 
-        UNAUTHENTICATED: wrong address or password (one error for both).
+        UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
+        RESOURCE_EXHAUSTED: too many wrong passwords for this address (reason TOO_MANY_ATTEMPTS); the wait that is asked for
+        grows from a second to 15 minutes. Another network address, or a password reset, is a way around it for its owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,15 +202,21 @@ class AuthServiceServicer:
 
     def UpdateMe(self, request, context):
         """UpdateMe changes what the caller may change of the own account.
+
+        INVALID_ARGUMENT: the name is too long or has control characters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMe(self, request, context):
-        """DeleteMe deletes the caller's account, ends every session and tells the other services.
+        """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
 
-        UNAUTHENTICATED: the current password is wrong.
+        UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
+        is older than 10 minutes (reason SIGN_IN_AGAIN).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,6 +233,10 @@ class AuthServiceServicer:
 
     def ResendVerification(self, request, context):
         """ResendVerification mails a new verification link; the answer is the same for every address.
+
+        An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+        INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,6 +244,10 @@ class AuthServiceServicer:
 
     def ForgotPassword(self, request, context):
         """ForgotPassword mails a link that resets the password; the answer is the same for every address.
+
+        An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+        INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -234,16 +256,20 @@ class AuthServiceServicer:
     def ResetPassword(self, request, context):
         """ResetPassword sets a new password by the token of a mailed link, and ends every session of the account.
 
-        INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is refused.
+        INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is
+        refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE), which leaves the token good.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """ChangePassword sets a new password and ends every other session of the account.
+        """ChangePassword sets a new password and ends every other session of the account. API keys stay.
 
-        UNAUTHENTICATED: the current password is wrong.
+        UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+        INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,9 +278,10 @@ class AuthServiceServicer:
     def RefreshToken(self, request, context):
         """RefreshToken exchanges a refresh token for a new access token and the next refresh token.
 
-        Each refresh token works once; for 30 seconds a repeat answers the same successor. Later reuse ends the session.
+        Each refresh token works once; for 30 seconds a repeat answers the same successor, so that tabs which refresh
+        together, and answers that got lost, sign nobody out. Later reuse is theft: it ends the session, and the owner is told.
 
-        UNAUTHENTICATED: the token is unknown, expired or used (reason REFRESH_TOKEN_INVALID).
+        UNAUTHENTICATED: the token is unknown, expired or used, or its session has ended (reason REFRESH_TOKEN_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -268,9 +295,10 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeSession(self, request, context):
-        """RevokeSession ends one of the caller's sessions.
+        """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
-        NOT_FOUND: no such session, or it is not the caller's.
+        NOT_FOUND: no such session that is alive, or it is not the caller's.
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,13 +306,22 @@ class AuthServiceServicer:
 
     def RevokeOtherSessions(self, request, context):
         """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
+
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateApiKey(self, request, context):
-        """CreateApiKey makes a key for programs; its secret is shown this once.
+        """CreateApiKey makes a key for programs; its secret is shown this once, and the owner is told by mail.
+
+        A key is used as a bearer token, and acts as its owner, except that it changes nothing about the account's password,
+        sessions and keys.
+
+        INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -301,6 +338,7 @@ class AuthServiceServicer:
         """DeleteApiKey ends one of the caller's keys.
 
         NOT_FOUND: no such key, or it is not the caller's.
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -316,7 +354,8 @@ class AuthServiceServicer:
     def ExchangeSession(self, request, context):
         """ExchangeSession turns what a browser or program holds, a session cookie or an API key, into an access token.
 
-        UNAUTHENTICATED: the session or key is unknown, expired or revoked.
+        UNAUTHENTICATED: the session or key is unknown, expired or revoked, or its owner is disabled (reason SESSION_INVALID or
+        API_KEY_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,10 +378,19 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """UpdateUser changes an account's role, or disables it and ends its sessions.
+        """UpdateUser changes an account's role, or disables it. Either ends its sessions, so that no token tells of what was.
+
+        A disabled account keeps its data and its API keys; they count again when it is enabled.
 
         NOT_FOUND: no such account.
         FAILED_PRECONDITION: it would leave no administrator (reason LAST_ADMIN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEvents(self, request, context):
+        """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -465,6 +513,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.UpdateUser,
                     request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UpdateUserRequest.FromString,
                     response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1089,6 +1142,33 @@ class AuthService:
             '/chatmesh.auth.v1.AuthService/UpdateUser',
             chatmesh_dot_auth_dot_v1_dot_auth__pb2.UpdateUserRequest.SerializeToString,
             chatmesh_dot_auth_dot_v1_dot_auth__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/ListAuditEvents',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

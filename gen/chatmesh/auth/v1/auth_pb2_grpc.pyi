@@ -39,24 +39,34 @@ class AuthServiceStub:
     The answer is the same whether or not the address already has an account, so that nobody can ask who is a
     customer; the owner of an existing account is told by mail.
 
-    INVALID_ARGUMENT: the address is not one, or the password is too short, too long, common, or equal to the address.
+    INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID), or the password is too short, too long, a common
+    one (reason PASSWORD_COMMON), or made of the address or of our name (reason PASSWORD_GUESSABLE).
     """
     SignIn: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SignInRequest, _auth_pb2.SignInResponse]
     """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
 
-    UNAUTHENTICATED: wrong address or password (one error for both).
+    UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
+    RESOURCE_EXHAUSTED: too many wrong passwords for this address (reason TOO_MANY_ATTEMPTS); the wait that is asked for
+    grows from a second to 15 minutes. Another network address, or a password reset, is a way around it for its owner.
     """
     SignOut: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SignOutRequest, _auth_pb2.SignOutResponse]
     """SignOut ends the caller's session everywhere and clears the cookie."""
     GetMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetMeRequest, _auth_pb2.GetMeResponse]
     """GetMe answers who the caller is."""
     UpdateMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateMeRequest, _auth_pb2.UpdateMeResponse]
-    """UpdateMe changes what the caller may change of the own account."""
-    DeleteMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteMeRequest, _auth_pb2.DeleteMeResponse]
-    """DeleteMe deletes the caller's account, ends every session and tells the other services.
+    """UpdateMe changes what the caller may change of the own account.
 
-    UNAUTHENTICATED: the current password is wrong.
+    INVALID_ARGUMENT: the name is too long or has control characters.
+    """
+    DeleteMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteMeRequest, _auth_pb2.DeleteMeResponse]
+    """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
+
+    UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
+    is older than 10 minutes (reason SIGN_IN_AGAIN).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     VerifyEmail: _grpc.UnaryUnaryMultiCallable[_auth_pb2.VerifyEmailRequest, _auth_pb2.VerifyEmailResponse]
     """VerifyEmail proves that the mail arrived: it uses up the token of the link.
@@ -64,50 +74,79 @@ class AuthServiceStub:
     INVALID_ARGUMENT: the token is unknown, used or older than 24 hours (reason TOKEN_INVALID).
     """
     ResendVerification: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ResendVerificationRequest, _auth_pb2.ResendVerificationResponse]
-    """ResendVerification mails a new verification link; the answer is the same for every address."""
+    """ResendVerification mails a new verification link; the answer is the same for every address.
+
+    An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+    INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
+    """
     ForgotPassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ForgotPasswordRequest, _auth_pb2.ForgotPasswordResponse]
-    """ForgotPassword mails a link that resets the password; the answer is the same for every address."""
+    """ForgotPassword mails a link that resets the password; the answer is the same for every address.
+
+    An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+    INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
+    """
     ResetPassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ResetPasswordRequest, _auth_pb2.ResetPasswordResponse]
     """ResetPassword sets a new password by the token of a mailed link, and ends every session of the account.
 
-    INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is refused.
+    INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is
+    refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE), which leaves the token good.
     """
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]
-    """ChangePassword sets a new password and ends every other session of the account.
+    """ChangePassword sets a new password and ends every other session of the account. API keys stay.
 
-    UNAUTHENTICATED: the current password is wrong.
+    UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+    INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshTokenRequest, _auth_pb2.RefreshTokenResponse]
     """RefreshToken exchanges a refresh token for a new access token and the next refresh token.
 
-    Each refresh token works once; for 30 seconds a repeat answers the same successor. Later reuse ends the session.
+    Each refresh token works once; for 30 seconds a repeat answers the same successor, so that tabs which refresh
+    together, and answers that got lost, sign nobody out. Later reuse is theft: it ends the session, and the owner is told.
 
-    UNAUTHENTICATED: the token is unknown, expired or used (reason REFRESH_TOKEN_INVALID).
+    UNAUTHENTICATED: the token is unknown, expired or used, or its session has ended (reason REFRESH_TOKEN_INVALID).
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]
     """ListSessions lists the caller's live sessions, newest first."""
     RevokeSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]
-    """RevokeSession ends one of the caller's sessions.
+    """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
-    NOT_FOUND: no such session, or it is not the caller's.
+    NOT_FOUND: no such session that is alive, or it is not the caller's.
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
     """
     RevokeOtherSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeOtherSessionsRequest, _auth_pb2.RevokeOtherSessionsResponse]
-    """RevokeOtherSessions ends all of the caller's sessions but the one that calls."""
+    """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
+
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
-    """CreateApiKey makes a key for programs; its secret is shown this once."""
+    """CreateApiKey makes a key for programs; its secret is shown this once, and the owner is told by mail.
+
+    A key is used as a bearer token, and acts as its owner, except that it changes nothing about the account's password,
+    sessions and keys.
+
+    INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+    """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
     """ListApiKeys lists the caller's keys, without their secrets, newest first."""
     DeleteApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _auth_pb2.DeleteApiKeyResponse]
     """DeleteApiKey ends one of the caller's keys.
 
     NOT_FOUND: no such key, or it is not the caller's.
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
     """
     ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSigningKeysRequest, _auth_pb2.ListSigningKeysResponse]
     """ListSigningKeys answers the public keys of access tokens as a JSON Web Key Set (RFC 7517)."""
     ExchangeSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExchangeSessionRequest, _auth_pb2.ExchangeSessionResponse]
     """ExchangeSession turns what a browser or program holds, a session cookie or an API key, into an access token.
 
-    UNAUTHENTICATED: the session or key is unknown, expired or revoked.
+    UNAUTHENTICATED: the session or key is unknown, expired or revoked, or its owner is disabled (reason SESSION_INVALID or
+    API_KEY_INVALID).
     """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]
     """ListUsers lists accounts, newest first."""
@@ -117,11 +156,15 @@ class AuthServiceStub:
     NOT_FOUND: no such account.
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateUserRequest, _auth_pb2.UpdateUserResponse]
-    """UpdateUser changes an account's role, or disables it and ends its sessions.
+    """UpdateUser changes an account's role, or disables it. Either ends its sessions, so that no token tells of what was.
+
+    A disabled account keeps its data and its API keys; they count again when it is enabled.
 
     NOT_FOUND: no such account.
     FAILED_PRECONDITION: it would leave no administrator (reason LAST_ADMIN).
     """
+    ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAuditEventsRequest, _auth_pb2.ListAuditEventsResponse]
+    """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days."""
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -134,24 +177,34 @@ class AuthServiceAsyncStub(AuthServiceStub):
     The answer is the same whether or not the address already has an account, so that nobody can ask who is a
     customer; the owner of an existing account is told by mail.
 
-    INVALID_ARGUMENT: the address is not one, or the password is too short, too long, common, or equal to the address.
+    INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID), or the password is too short, too long, a common
+    one (reason PASSWORD_COMMON), or made of the address or of our name (reason PASSWORD_GUESSABLE).
     """
     SignIn: _aio.UnaryUnaryMultiCallable[_auth_pb2.SignInRequest, _auth_pb2.SignInResponse]  # type: ignore[assignment]
     """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
 
-    UNAUTHENTICATED: wrong address or password (one error for both).
+    UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
+    RESOURCE_EXHAUSTED: too many wrong passwords for this address (reason TOO_MANY_ATTEMPTS); the wait that is asked for
+    grows from a second to 15 minutes. Another network address, or a password reset, is a way around it for its owner.
     """
     SignOut: _aio.UnaryUnaryMultiCallable[_auth_pb2.SignOutRequest, _auth_pb2.SignOutResponse]  # type: ignore[assignment]
     """SignOut ends the caller's session everywhere and clears the cookie."""
     GetMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetMeRequest, _auth_pb2.GetMeResponse]  # type: ignore[assignment]
     """GetMe answers who the caller is."""
     UpdateMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateMeRequest, _auth_pb2.UpdateMeResponse]  # type: ignore[assignment]
-    """UpdateMe changes what the caller may change of the own account."""
-    DeleteMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteMeRequest, _auth_pb2.DeleteMeResponse]  # type: ignore[assignment]
-    """DeleteMe deletes the caller's account, ends every session and tells the other services.
+    """UpdateMe changes what the caller may change of the own account.
 
-    UNAUTHENTICATED: the current password is wrong.
+    INVALID_ARGUMENT: the name is too long or has control characters.
+    """
+    DeleteMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteMeRequest, _auth_pb2.DeleteMeResponse]  # type: ignore[assignment]
+    """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
+
+    UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
+    is older than 10 minutes (reason SIGN_IN_AGAIN).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     VerifyEmail: _aio.UnaryUnaryMultiCallable[_auth_pb2.VerifyEmailRequest, _auth_pb2.VerifyEmailResponse]  # type: ignore[assignment]
     """VerifyEmail proves that the mail arrived: it uses up the token of the link.
@@ -159,50 +212,79 @@ class AuthServiceAsyncStub(AuthServiceStub):
     INVALID_ARGUMENT: the token is unknown, used or older than 24 hours (reason TOKEN_INVALID).
     """
     ResendVerification: _aio.UnaryUnaryMultiCallable[_auth_pb2.ResendVerificationRequest, _auth_pb2.ResendVerificationResponse]  # type: ignore[assignment]
-    """ResendVerification mails a new verification link; the answer is the same for every address."""
+    """ResendVerification mails a new verification link; the answer is the same for every address.
+
+    An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+    INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
+    """
     ForgotPassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ForgotPasswordRequest, _auth_pb2.ForgotPasswordResponse]  # type: ignore[assignment]
-    """ForgotPassword mails a link that resets the password; the answer is the same for every address."""
+    """ForgotPassword mails a link that resets the password; the answer is the same for every address.
+
+    An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+    INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
+    """
     ResetPassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ResetPasswordRequest, _auth_pb2.ResetPasswordResponse]  # type: ignore[assignment]
     """ResetPassword sets a new password by the token of a mailed link, and ends every session of the account.
 
-    INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is refused.
+    INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is
+    refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE), which leaves the token good.
     """
     ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]  # type: ignore[assignment]
-    """ChangePassword sets a new password and ends every other session of the account.
+    """ChangePassword sets a new password and ends every other session of the account. API keys stay.
 
-    UNAUTHENTICATED: the current password is wrong.
+    UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+    INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshTokenRequest, _auth_pb2.RefreshTokenResponse]  # type: ignore[assignment]
     """RefreshToken exchanges a refresh token for a new access token and the next refresh token.
 
-    Each refresh token works once; for 30 seconds a repeat answers the same successor. Later reuse ends the session.
+    Each refresh token works once; for 30 seconds a repeat answers the same successor, so that tabs which refresh
+    together, and answers that got lost, sign nobody out. Later reuse is theft: it ends the session, and the owner is told.
 
-    UNAUTHENTICATED: the token is unknown, expired or used (reason REFRESH_TOKEN_INVALID).
+    UNAUTHENTICATED: the token is unknown, expired or used, or its session has ended (reason REFRESH_TOKEN_INVALID).
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """ListSessions lists the caller's live sessions, newest first."""
     RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]  # type: ignore[assignment]
-    """RevokeSession ends one of the caller's sessions.
+    """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
-    NOT_FOUND: no such session, or it is not the caller's.
+    NOT_FOUND: no such session that is alive, or it is not the caller's.
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
     """
     RevokeOtherSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeOtherSessionsRequest, _auth_pb2.RevokeOtherSessionsResponse]  # type: ignore[assignment]
-    """RevokeOtherSessions ends all of the caller's sessions but the one that calls."""
+    """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
+
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
-    """CreateApiKey makes a key for programs; its secret is shown this once."""
+    """CreateApiKey makes a key for programs; its secret is shown this once, and the owner is told by mail.
+
+    A key is used as a bearer token, and acts as its owner, except that it changes nothing about the account's password,
+    sessions and keys.
+
+    INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+    """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """ListApiKeys lists the caller's keys, without their secrets, newest first."""
     DeleteApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _auth_pb2.DeleteApiKeyResponse]  # type: ignore[assignment]
     """DeleteApiKey ends one of the caller's keys.
 
     NOT_FOUND: no such key, or it is not the caller's.
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
     """
     ListSigningKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSigningKeysRequest, _auth_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
     """ListSigningKeys answers the public keys of access tokens as a JSON Web Key Set (RFC 7517)."""
     ExchangeSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExchangeSessionRequest, _auth_pb2.ExchangeSessionResponse]  # type: ignore[assignment]
     """ExchangeSession turns what a browser or program holds, a session cookie or an API key, into an access token.
 
-    UNAUTHENTICATED: the session or key is unknown, expired or revoked.
+    UNAUTHENTICATED: the session or key is unknown, expired or revoked, or its owner is disabled (reason SESSION_INVALID or
+    API_KEY_INVALID).
     """
     ListUsers: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]  # type: ignore[assignment]
     """ListUsers lists accounts, newest first."""
@@ -212,11 +294,15 @@ class AuthServiceAsyncStub(AuthServiceStub):
     NOT_FOUND: no such account.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateUserRequest, _auth_pb2.UpdateUserResponse]  # type: ignore[assignment]
-    """UpdateUser changes an account's role, or disables it and ends its sessions.
+    """UpdateUser changes an account's role, or disables it. Either ends its sessions, so that no token tells of what was.
+
+    A disabled account keeps its data and its API keys; they count again when it is enabled.
 
     NOT_FOUND: no such account.
     FAILED_PRECONDITION: it would leave no administrator (reason LAST_ADMIN).
     """
+    ListAuditEvents: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAuditEventsRequest, _auth_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
+    """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days."""
 
 class AuthServiceServicer:
     """AuthService owns accounts: it makes them, proves who is calling, and ends their sessions."""
@@ -231,7 +317,8 @@ class AuthServiceServicer:
         The answer is the same whether or not the address already has an account, so that nobody can ask who is a
         customer; the owner of an existing account is told by mail.
 
-        INVALID_ARGUMENT: the address is not one, or the password is too short, too long, common, or equal to the address.
+        INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID), or the password is too short, too long, a common
+        one (reason PASSWORD_COMMON), or made of the address or of our name (reason PASSWORD_GUESSABLE).
         """
 
     def SignIn(
@@ -241,8 +328,10 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.SignInResponse, _abc.Awaitable[_auth_pb2.SignInResponse]]:
         """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
 
-        UNAUTHENTICATED: wrong address or password (one error for both).
+        UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
+        RESOURCE_EXHAUSTED: too many wrong passwords for this address (reason TOO_MANY_ATTEMPTS); the wait that is asked for
+        grows from a second to 15 minutes. Another network address, or a password reset, is a way around it for its owner.
         """
 
     def SignOut(
@@ -264,16 +353,23 @@ class AuthServiceServicer:
         request: _auth_pb2.UpdateMeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.UpdateMeResponse, _abc.Awaitable[_auth_pb2.UpdateMeResponse]]:
-        """UpdateMe changes what the caller may change of the own account."""
+        """UpdateMe changes what the caller may change of the own account.
+
+        INVALID_ARGUMENT: the name is too long or has control characters.
+        """
 
     def DeleteMe(
         self,
         request: _auth_pb2.DeleteMeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.DeleteMeResponse, _abc.Awaitable[_auth_pb2.DeleteMeResponse]]:
-        """DeleteMe deletes the caller's account, ends every session and tells the other services.
+        """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
 
-        UNAUTHENTICATED: the current password is wrong.
+        UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
+        is older than 10 minutes (reason SIGN_IN_AGAIN).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
 
     def VerifyEmail(
@@ -291,14 +387,24 @@ class AuthServiceServicer:
         request: _auth_pb2.ResendVerificationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ResendVerificationResponse, _abc.Awaitable[_auth_pb2.ResendVerificationResponse]]:
-        """ResendVerification mails a new verification link; the answer is the same for every address."""
+        """ResendVerification mails a new verification link; the answer is the same for every address.
+
+        An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+        INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
+        """
 
     def ForgotPassword(
         self,
         request: _auth_pb2.ForgotPasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ForgotPasswordResponse, _abc.Awaitable[_auth_pb2.ForgotPasswordResponse]]:
-        """ForgotPassword mails a link that resets the password; the answer is the same for every address."""
+        """ForgotPassword mails a link that resets the password; the answer is the same for every address.
+
+        An address gets at most 5 mails an hour that anybody can ask for; more of them wait.
+
+        INVALID_ARGUMENT: the address is not one (reason EMAIL_INVALID).
+        """
 
     def ResetPassword(
         self,
@@ -307,7 +413,8 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.ResetPasswordResponse, _abc.Awaitable[_auth_pb2.ResetPasswordResponse]]:
         """ResetPassword sets a new password by the token of a mailed link, and ends every session of the account.
 
-        INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is refused.
+        INVALID_ARGUMENT: the token is unknown, used or older than 60 minutes (reason TOKEN_INVALID), or the password is
+        refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE), which leaves the token good.
         """
 
     def ChangePassword(
@@ -315,9 +422,12 @@ class AuthServiceServicer:
         request: _auth_pb2.ChangePasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ChangePasswordResponse, _abc.Awaitable[_auth_pb2.ChangePasswordResponse]]:
-        """ChangePassword sets a new password and ends every other session of the account.
+        """ChangePassword sets a new password and ends every other session of the account. API keys stay.
 
-        UNAUTHENTICATED: the current password is wrong.
+        UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+        INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
 
     def RefreshToken(
@@ -327,9 +437,10 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.RefreshTokenResponse, _abc.Awaitable[_auth_pb2.RefreshTokenResponse]]:
         """RefreshToken exchanges a refresh token for a new access token and the next refresh token.
 
-        Each refresh token works once; for 30 seconds a repeat answers the same successor. Later reuse ends the session.
+        Each refresh token works once; for 30 seconds a repeat answers the same successor, so that tabs which refresh
+        together, and answers that got lost, sign nobody out. Later reuse is theft: it ends the session, and the owner is told.
 
-        UNAUTHENTICATED: the token is unknown, expired or used (reason REFRESH_TOKEN_INVALID).
+        UNAUTHENTICATED: the token is unknown, expired or used, or its session has ended (reason REFRESH_TOKEN_INVALID).
         """
 
     def ListSessions(
@@ -344,9 +455,10 @@ class AuthServiceServicer:
         request: _auth_pb2.RevokeSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.RevokeSessionResponse, _abc.Awaitable[_auth_pb2.RevokeSessionResponse]]:
-        """RevokeSession ends one of the caller's sessions.
+        """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
-        NOT_FOUND: no such session, or it is not the caller's.
+        NOT_FOUND: no such session that is alive, or it is not the caller's.
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def RevokeOtherSessions(
@@ -354,14 +466,25 @@ class AuthServiceServicer:
         request: _auth_pb2.RevokeOtherSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.RevokeOtherSessionsResponse, _abc.Awaitable[_auth_pb2.RevokeOtherSessionsResponse]]:
-        """RevokeOtherSessions ends all of the caller's sessions but the one that calls."""
+        """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
+
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
 
     def CreateApiKey(
         self,
         request: _auth_pb2.CreateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.CreateApiKeyResponse, _abc.Awaitable[_auth_pb2.CreateApiKeyResponse]]:
-        """CreateApiKey makes a key for programs; its secret is shown this once."""
+        """CreateApiKey makes a key for programs; its secret is shown this once, and the owner is told by mail.
+
+        A key is used as a bearer token, and acts as its owner, except that it changes nothing about the account's password,
+        sessions and keys.
+
+        INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+        """
 
     def ListApiKeys(
         self,
@@ -378,6 +501,7 @@ class AuthServiceServicer:
         """DeleteApiKey ends one of the caller's keys.
 
         NOT_FOUND: no such key, or it is not the caller's.
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def ListSigningKeys(
@@ -394,7 +518,8 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.ExchangeSessionResponse, _abc.Awaitable[_auth_pb2.ExchangeSessionResponse]]:
         """ExchangeSession turns what a browser or program holds, a session cookie or an API key, into an access token.
 
-        UNAUTHENTICATED: the session or key is unknown, expired or revoked.
+        UNAUTHENTICATED: the session or key is unknown, expired or revoked, or its owner is disabled (reason SESSION_INVALID or
+        API_KEY_INVALID).
         """
 
     def ListUsers(
@@ -419,10 +544,19 @@ class AuthServiceServicer:
         request: _auth_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.UpdateUserResponse, _abc.Awaitable[_auth_pb2.UpdateUserResponse]]:
-        """UpdateUser changes an account's role, or disables it and ends its sessions.
+        """UpdateUser changes an account's role, or disables it. Either ends its sessions, so that no token tells of what was.
+
+        A disabled account keeps its data and its API keys; they count again when it is enabled.
 
         NOT_FOUND: no such account.
         FAILED_PRECONDITION: it would leave no administrator (reason LAST_ADMIN).
         """
+
+    def ListAuditEvents(
+        self,
+        request: _auth_pb2.ListAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListAuditEventsResponse, _abc.Awaitable[_auth_pb2.ListAuditEventsResponse]]:
+        """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days."""
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
