@@ -1,0 +1,12 @@
+"""The RPCs of AuthService, one method each, a file for each resource. Those that are not here are not served yet."""
+
+from dataclasses import dataclass
+
+from auth_svc.servicer.accounts import AccountRpcs
+from auth_svc.servicer.sessions import SessionRpcs
+from auth_svc.servicer.signing_keys import SigningKeyRpcs
+
+
+@dataclass(kw_only=True, eq=False)
+class Auth(AccountRpcs, SessionRpcs, SigningKeyRpcs):
+    """The whole service: what each resource needs is a field of its own class."""

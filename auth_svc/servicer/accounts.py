@@ -1,0 +1,46 @@
+"""RPCs about accounts: beginning one, proving its address, replacing a forgotten password, looking at one's own."""
+
+from dataclasses import dataclass
+
+from chatmesh.auth.v1 import auth_pb2 as pb
+from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
+
+from auth_svc.accounts import Accounts
+from auth_svc.servicer.bridge import user_message
+from svckit import identity
+from svckit.rpc.call import Context
+
+# Said to everybody who signs up or asks for a mail, whether or not one is sent.
+_SEE_MAIL = "If this address can be used, a mail is on its way to it: open the link in it to go on."
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountRpcs(AuthServiceServicer):
+    """Serves accounts."""
+
+    accounts: Accounts
+
+    async def SignUp(self, request: pb.SignUpRequest, context: Context) -> pb.SignUpResponse:
+        """200, not 201: it must not say whether something was created."""
+        await self.accounts.sign_up(email=request.email, password=request.password, name=request.name)
+        return pb.SignUpResponse(message=_SEE_MAIL)
+
+    async def GetMe(self, request: pb.GetMeRequest, context: Context) -> pb.GetMeResponse:
+        return pb.GetMeResponse(user=user_message(await self.accounts.find(identity.user_id())))
+
+    async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
+        return pb.VerifyEmailResponse(user=user_message(await self.accounts.verify_email(request.token)))
+
+    async def ResendVerification(
+        self, request: pb.ResendVerificationRequest, context: Context
+    ) -> pb.ResendVerificationResponse:
+        await self.accounts.resend_verification(request.email)
+        return pb.ResendVerificationResponse(message=_SEE_MAIL)
+
+    async def ForgotPassword(self, request: pb.ForgotPasswordRequest, context: Context) -> pb.ForgotPasswordResponse:
+        await self.accounts.forgot_password(request.email)
+        return pb.ForgotPasswordResponse(message=_SEE_MAIL)
+
+    async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Context) -> pb.ResetPasswordResponse:
+        await self.accounts.reset_password(token=request.token, password=request.password)
+        return pb.ResetPasswordResponse()

@@ -1,0 +1,57 @@
+"""Between rows and messages, and between a call's metadata and what the domain wants to know of it."""
+
+from urllib.parse import unquote
+
+from chatmesh.auth.v1 import auth_pb2 as pb
+
+from auth_svc import models
+from auth_svc.sessions import Client, SignedIn
+from svckit import identity
+from svckit.identity import Role
+from svckit.rpc.call import Context
+from svckit.timestamps import timestamp
+
+_LONGEST_USER_AGENT = 500
+_ROLES = {Role.USER: pb.ROLE_USER, Role.ANALYST: pb.ROLE_ANALYST, Role.ADMIN: pb.ROLE_ADMIN}
+
+
+def client_of(context: Context) -> Client:
+    """Who is at the other end: as the edge says if it is the edge that calls, else as the connection says."""
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    if identity.current().service:
+        user_agent, ip_address = metadata.get("x-client-user-agent", ""), metadata.get("x-client-ip", "")
+    else:
+        user_agent, ip_address = metadata.get("user-agent", ""), _host(context.peer())
+    return Client(user_agent=user_agent[:_LONGEST_USER_AGENT], ip_address=ip_address)
+
+
+def _host(peer: str) -> str:
+    """The address in gRPC's `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+
+
+async def set_cookie(context: Context, value: str, *, seconds: int, secure: bool) -> None:
+    """Have a browser keep the session cookie that long; 0 removes it. `secure`: it is sent over HTTPS only."""
+    attributes = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+    await context.send_initial_metadata((("set-cookie", f"session={value}; {attributes}"),))
+
+
+def user_message(user: models.User) -> pb.User:
+    return pb.User(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=_ROLES[user.as_role],
+        email_verified=user.verified,
+        disabled=user.disabled_at is not None,
+        create_time=timestamp(user.created_at),
+    )
+
+
+def token_pair(signed_in: SignedIn) -> pb.TokenPair:
+    return pb.TokenPair(
+        access_token=signed_in.access.value,
+        access_token_expire_time=timestamp(signed_in.access.expires_at),
+        refresh_token=signed_in.refresh.value,
+        refresh_token_expire_time=timestamp(signed_in.refresh.expires_at),
+    )
