@@ -1,7 +1,8 @@
 """The upstream over grpc.aio channels, one for each service."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import grpc.aio
@@ -12,6 +13,11 @@ from edge.transcoder.upstream import Metadata, Reply, UpstreamError
 _DETAILS_KEY = "grpc-status-details-bin"
 _Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 _Stream = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+_ClientStream = grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
+_BidiStream = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+_TakesRequests = grpc.aio.StreamUnaryCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
+_StreamsReplies = grpc.aio.UnaryStreamCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
+_ENDED = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)  # what a write then raises
 
 
 class GrpcUpstream:
@@ -22,6 +28,8 @@ class GrpcUpstream:
         self._channels = channels
         self._unary: dict[str, _Unary] = {}
         self._stream: dict[str, _Stream] = {}
+        self._client_stream: dict[str, _ClientStream] = {}
+        self._bidi_stream: dict[str, _BidiStream] = {}
 
     async def unary(self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None) -> Reply:
         call = self._unary.get(method)
@@ -47,6 +55,34 @@ class GrpcUpstream:
         finally:
             running.cancel()
 
+    async def client_stream(
+        self, method: str, requests: AsyncIterable[bytes], *, metadata: Metadata, timeout: float | None
+    ) -> Reply:
+        call = self._client_stream.get(method)
+        if call is None:
+            call = self._client_stream[method] = self._channel(method).stream_unary(method)
+        running = call(timeout=timeout, metadata=tuple(metadata))
+        async with _fed(running, requests) as feeder:
+            try:
+                body = await running
+                return Reply(body, _pairs(await running.initial_metadata()), _pairs(await running.trailing_metadata()))
+            except grpc.aio.AioRpcError as error:
+                raise _upstream_error(error) from None
+            except asyncio.CancelledError:
+                _raise_failure(feeder)
+                raise
+
+    @asynccontextmanager
+    async def bidi_stream(
+        self, method: str, requests: AsyncIterable[bytes], *, metadata: Metadata, timeout: float | None
+    ) -> AsyncIterator["GrpcReplyStream"]:
+        call = self._bidi_stream.get(method)
+        if call is None:
+            call = self._bidi_stream[method] = self._channel(method).stream_stream(method)
+        running = call(timeout=timeout, metadata=tuple(metadata))
+        async with _fed(running, requests) as feeder:
+            yield GrpcReplyStream(running, feeder)
+
     def _channel(self, method: str) -> grpc.aio.Channel:
         service = method.split("/")[1]
         if service not in self._channels:
@@ -55,10 +91,12 @@ class GrpcUpstream:
 
 
 class GrpcReplyStream:
-    """One server-streaming call; grpc.aio hands over one message at a time."""
+    """One call that streams its replies; grpc.aio hands over one message at a time."""
 
-    def __init__(self, call: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> None:
+    def __init__(self, call: _StreamsReplies, feeder: asyncio.Task[None] | None = None) -> None:
+        """`feeder` sends the requests, if they are a stream too."""
         self._call = call
+        self._feeder = feeder
         self._messages = call.__aiter__()
         self._started = False
         self.initial_metadata: Metadata = ()
@@ -71,7 +109,46 @@ class GrpcReplyStream:
                 self.initial_metadata = _pairs(await self._call.initial_metadata())
         except grpc.aio.AioRpcError as error:
             raise _upstream_error(error) from None
+        except asyncio.CancelledError:
+            if self._feeder is not None:
+                _raise_failure(self._feeder)
+            raise
         return () if message is None else (message,)
+
+
+@asynccontextmanager
+async def _fed(call: _TakesRequests, requests: AsyncIterable[bytes]) -> AsyncIterator[asyncio.Task[None]]:
+    """While inside: a task sends the requests. At the end the call is over.
+
+    An iterator handed to grpc.aio would be read by such a task as well, which logs what it raises and keeps it.
+    """
+    feeder = asyncio.create_task(_feed(call, requests))
+    feeder.add_done_callback(lambda done: done.cancelled() or done.exception() is None or call.cancel())
+    try:
+        yield feeder
+    finally:
+        feeder.cancel()
+        call.cancel()
+        await asyncio.wait([feeder])
+
+
+async def _feed(call: _TakesRequests, requests: AsyncIterable[bytes]) -> None:
+    """Send the requests, each when there is room for it, and half-close; stop when the RPC has ended."""
+    async for request in requests:
+        try:
+            await call.write(request)
+        except _ENDED:
+            return
+    with suppress(*_ENDED):
+        await call.done_writing()
+
+
+def _raise_failure(feeder: asyncio.Task[None]) -> None:
+    """Raise what the requests raised, if it is why the call was cancelled, and not that our own task was."""
+    waiting = asyncio.current_task()
+    ours = waiting is not None and waiting.cancelling()
+    if feeder.done() and not feeder.cancelled() and not ours and (failure := feeder.exception()):
+        raise failure from None
 
 
 def _pairs(metadata: grpc.aio.Metadata | None) -> Metadata:

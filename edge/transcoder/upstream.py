@@ -1,6 +1,6 @@
 """The seam towards the services: bytes in, bytes out, whatever carries them."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,20 +18,26 @@ class Reply:
 
 
 class ReplyStream(Protocol):
-    """The answers to a server-streaming RPC, read in batches so that one socket read becomes one write."""
+    """The answers to an RPC that streams them, read in batches so that one socket read becomes one write."""
 
     @property
     def initial_metadata(self) -> Metadata:
         """What the service sent ahead; known once `read` has returned."""
 
     async def read(self) -> Sequence[bytes]:
-        """The messages that have arrived, at least one; none at the end. Raises UpstreamError."""
+        """The messages that have arrived, at least one; none at the end.
+
+        Raises UpstreamError, and what the requests raised.
+        """
 
 
 class Upstream(Protocol):
     """Calls RPCs by their path (`/package.Service/Method`).
 
     Cancelling the task that waits cancels the RPC. `timeout` is in seconds; None sets no deadline.
+
+    A stream of requests is read only as fast as the service takes them, and not to its end if the RPC ends before.
+    What it raises cancels the RPC, and is raised where the answer is waited for; closing it is its owner's part.
     """
 
     async def unary(self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None) -> Reply:
@@ -41,6 +47,16 @@ class Upstream(Protocol):
         self, method: str, request: bytes, *, metadata: Metadata, timeout: float | None
     ) -> AbstractAsyncContextManager[ReplyStream]:
         """Call a server-streaming RPC, which ends (cancelled if need be) with the context."""
+
+    async def client_stream(
+        self, method: str, requests: AsyncIterable[bytes], *, metadata: Metadata, timeout: float | None
+    ) -> Reply:
+        """Call a client-streaming RPC; raises UpstreamError."""
+
+    def bidi_stream(
+        self, method: str, requests: AsyncIterable[bytes], *, metadata: Metadata, timeout: float | None
+    ) -> AbstractAsyncContextManager[ReplyStream]:
+        """Call a bidirectional RPC, which ends (cancelled if need be) with the context."""
 
 
 class UpstreamError(Exception):

@@ -22,6 +22,7 @@ from edge.transcoder import Call, GrpcUpstream, Options, Refused, Transcoder
 PROTOS = Path(__file__).parent / "protos"
 PROBE = "probe.v1.ProbeService"
 STREAM = "probe.v1.StreamService"
+TERMS = "probe.v1.TermService"
 
 
 def compiled(root: Path, file: str, scratch: Path) -> bytes:
@@ -111,6 +112,25 @@ class ProbeServicer:
         result: bytes = self._messages["probe.v1.Number"](value=wanted.count).SerializeToString()
         return result
 
+    async def sum(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        subtotals = [b"", *[subtotal async for subtotal in self.converse(requests, context)]]
+        return subtotals[-1]
+
+    async def converse(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        result = self._messages["probe.v1.Subtotal"]()
+        async for request in requests:
+            self.seen.requests.append(request)
+            term = self._messages["probe.v1.Term"].FromString(request)
+            if term.HasField("failure"):
+                await self._fail(term.failure, context)
+            if term.stop:
+                return
+            if term.hang:
+                await self._hang()
+            result.accounts.append(term.account)
+            result.total += term.value
+            yield result.SerializeToString()
+
     async def _hang(self) -> None:
         self.seen.started.set()
         try:
@@ -147,9 +167,14 @@ def _handlers(servicer: ProbeServicer) -> tuple[grpc.GenericRpcHandler, ...]:
         "StreamTotal": grpc.unary_stream_rpc_method_handler(servicer.count),
         "Total": grpc.unary_unary_rpc_method_handler(servicer.total),
     }
+    terms: Handlers = {
+        "Sum": grpc.stream_unary_rpc_method_handler(servicer.sum),
+        "Converse": grpc.stream_stream_rpc_method_handler(servicer.converse),
+    }
     return (
         grpc.method_handlers_generic_handler(PROBE, {**unary, **special}),
         grpc.method_handlers_generic_handler(STREAM, streams),
+        grpc.method_handlers_generic_handler(TERMS, terms),
     )
 
 
@@ -210,8 +235,8 @@ def binding_status(transcoder: Transcoder, method: str, target: str, body: bytes
 
 
 @asynccontextmanager
-async def serving(descriptors: bytes, options: Options | None = None, call: Call | None = None) -> AsyncIterator[Edge]:
-    """The probe service behind a transcoder, on two ports of the kernel's choice."""
+async def service(descriptors: bytes) -> AsyncIterator[tuple[ProbeServicer, grpc.aio.Server, GrpcUpstream]]:
+    """The probe service on a port of the kernel's choice, and the upstream that calls it."""
     servicer = ProbeServicer(Messages(descriptors))
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(_handlers(servicer))
@@ -219,11 +244,18 @@ async def serving(descriptors: bytes, options: Options | None = None, call: Call
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            transcoder = Transcoder(descriptors, GrpcUpstream({PROBE: channel, STREAM: channel}), options)
-            async with _http(transcoder, call or Call(request_id="r-1")) as url, ClientSession() as session:
-                yield Edge(session, url, servicer.seen, server)
+            yield servicer, server, GrpcUpstream(dict.fromkeys((PROBE, STREAM, TERMS), channel))
     finally:
         await server.stop(None)
+
+
+@asynccontextmanager
+async def serving(descriptors: bytes, options: Options | None = None, call: Call | None = None) -> AsyncIterator[Edge]:
+    """The probe service behind a transcoder, on two ports of the kernel's choice."""
+    async with service(descriptors) as (servicer, server, upstream):
+        transcoder = Transcoder(descriptors, upstream, options)
+        async with _http(transcoder, call or Call(request_id="r-1")) as url, ClientSession() as session:
+            yield Edge(session, url, servicer.seen, server)
 
 
 @asynccontextmanager
