@@ -155,6 +155,71 @@ class AuthServiceStub:
                 request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.VerifyMfa = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/VerifyMfa',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.VerifyMfaRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.VerifyMfaResponse.FromString,
+                _registered_method=True)
+        self.GetMfa = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/GetMfa',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.GetMfaRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.GetMfaResponse.FromString,
+                _registered_method=True)
+        self.EnrollTotp = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/EnrollTotp',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpResponse.FromString,
+                _registered_method=True)
+        self.ConfirmTotp = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/ConfirmTotp',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpResponse.FromString,
+                _registered_method=True)
+        self.DisableTotp = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/DisableTotp',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.DisableTotpRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.DisableTotpResponse.FromString,
+                _registered_method=True)
+        self.RegenerateRecoveryCodes = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/RegenerateRecoveryCodes',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesResponse.FromString,
+                _registered_method=True)
+        self.ListOidcProviders = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/ListOidcProviders',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersResponse.FromString,
+                _registered_method=True)
+        self.BeginOidcSignIn = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/BeginOidcSignIn',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.BeginOidcSignInRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.BeginOidcSignInResponse.FromString,
+                _registered_method=True)
+        self.CompleteOidc = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/CompleteOidc',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.CompleteOidcRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.CompleteOidcResponse.FromString,
+                _registered_method=True)
+        self.ListIdentities = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/ListIdentities',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListIdentitiesRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.LinkIdentity = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/LinkIdentity',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.LinkIdentityRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.LinkIdentityResponse.FromString,
+                _registered_method=True)
+        self.UnlinkIdentity = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/UnlinkIdentity',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UnlinkIdentityRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UnlinkIdentityResponse.FromString,
+                _registered_method=True)
+        self.ExportMe = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/ExportMe',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ExportMeRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ExportMeResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -176,6 +241,8 @@ class AuthServiceServicer:
 
     def SignIn(self, request, context):
         """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
+
+        An account with a second factor gets a challenge instead, and no session before VerifyMfa has met it.
 
         UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
@@ -396,6 +463,158 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyMfa(self, request, context):
+        """VerifyMfa meets the challenge of a sign-in with a second factor, and opens the session.
+
+        UNAUTHENTICATED: the challenge is unknown, used, older than 5 minutes or tried too often, or the password has changed
+        since (reason CHALLENGE_INVALID: sign in again); or the code is wrong or was used before (reason CODE_INVALID).
+        RESOURCE_EXHAUSTED: too many wrong codes for this account (reason TOO_MANY_ATTEMPTS); the wait that is asked for grows
+        from a second to 15 minutes. A recovery code is a way around it for its owner.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMfa(self, request, context):
+        """GetMfa answers which second factor the caller's account has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrollTotp(self, request, context):
+        """EnrollTotp makes a secret for an authenticator app (RFC 6238). It counts once ConfirmTotp has seen a code of it; one
+        that was never confirmed is replaced.
+
+        UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
+        than 10 minutes (reason SIGN_IN_AGAIN).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmTotp(self, request, context):
+        """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
+
+        UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
+        FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableTotp(self, request, context):
+        """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
+
+        UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegenerateRecoveryCodes(self, request, context):
+        """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
+
+        UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOidcProviders(self, request, context):
+        """ListOidcProviders lists whom one can sign in with besides a password.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginOidcSignIn(self, request, context):
+        """BeginOidcSignIn sends a browser to an OpenID Connect provider: 302, and a cookie that only the callback reads.
+
+        INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+        NOT_FOUND: no such provider.
+        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteOidc(self, request, context):
+        """CompleteOidc is where a provider sends the browser back to: 303 to the path that was asked for.
+
+        Signing in, the identity's account gets a session and its cookie; one with a second factor gets a challenge for
+        VerifyMfa instead, as `#mfaChallenge=` of the path. An identity that is new here makes an account, or is linked to the
+        account of its address when both sides have verified that address. Linking, it becomes the account's.
+
+        INVALID_ARGUMENT: the browser did not begin this, began it more than 10 minutes ago, or the answer is another
+        provider's (reason OIDC_STATE_INVALID).
+        UNAUTHENTICATED: the provider's answer does not prove who it is (reason OIDC_TOKEN_INVALID), or the account is disabled
+        (reason CREDENTIALS_INVALID).
+        PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
+        FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
+        of the address that is not verified (reason EMAIL_NOT_VERIFIED).
+        ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
+        NOT_FOUND: no such provider.
+        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIdentities(self, request, context):
+        """ListIdentities lists the provider accounts that can sign in to the caller's account, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LinkIdentity(self, request, context):
+        """LinkIdentity begins to link a provider account to the caller's: send the browser to the answer's URL.
+
+        INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+        NOT_FOUND: no such provider.
+        FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
+        10 minutes (reason SIGN_IN_AGAIN).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlinkIdentity(self, request, context):
+        """UnlinkIdentity takes one of the caller's identities away; the owner is told by mail.
+
+        NOT_FOUND: no such identity, or it is not the caller's.
+        FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
+        ForgotPassword).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportMe(self, request, context):
+        """ExportMe answers all that auth keeps about the caller, but for secrets.
+
+        What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
+
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -518,6 +737,71 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEvents,
                     request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsResponse.SerializeToString,
+            ),
+            'VerifyMfa': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyMfa,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.VerifyMfaRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.VerifyMfaResponse.SerializeToString,
+            ),
+            'GetMfa': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMfa,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.GetMfaRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.GetMfaResponse.SerializeToString,
+            ),
+            'EnrollTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrollTotp,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpResponse.SerializeToString,
+            ),
+            'ConfirmTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmTotp,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpResponse.SerializeToString,
+            ),
+            'DisableTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableTotp,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.DisableTotpRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.DisableTotpResponse.SerializeToString,
+            ),
+            'RegenerateRecoveryCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegenerateRecoveryCodes,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesResponse.SerializeToString,
+            ),
+            'ListOidcProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOidcProviders,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersResponse.SerializeToString,
+            ),
+            'BeginOidcSignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginOidcSignIn,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.BeginOidcSignInRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.BeginOidcSignInResponse.SerializeToString,
+            ),
+            'CompleteOidc': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteOidc,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.CompleteOidcRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.CompleteOidcResponse.SerializeToString,
+            ),
+            'ListIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIdentities,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListIdentitiesRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListIdentitiesResponse.SerializeToString,
+            ),
+            'LinkIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.LinkIdentity,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.LinkIdentityRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.LinkIdentityResponse.SerializeToString,
+            ),
+            'UnlinkIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlinkIdentity,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UnlinkIdentityRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.UnlinkIdentityResponse.SerializeToString,
+            ),
+            'ExportMe': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportMe,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ExportMeRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ExportMeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1169,6 +1453,357 @@ class AuthService:
             '/chatmesh.auth.v1.AuthService/ListAuditEvents',
             chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsRequest.SerializeToString,
             chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyMfa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/VerifyMfa',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.VerifyMfaRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.VerifyMfaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMfa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/GetMfa',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.GetMfaRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.GetMfaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrollTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/EnrollTotp',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.EnrollTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/ConfirmTotp',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ConfirmTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/DisableTotp',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.DisableTotpRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.DisableTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegenerateRecoveryCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/RegenerateRecoveryCodes',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOidcProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/ListOidcProviders',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginOidcSignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/BeginOidcSignIn',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.BeginOidcSignInRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.BeginOidcSignInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteOidc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/CompleteOidc',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.CompleteOidcRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.CompleteOidcResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/ListIdentities',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListIdentitiesRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LinkIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/LinkIdentity',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.LinkIdentityRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.LinkIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlinkIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/UnlinkIdentity',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.UnlinkIdentityRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.UnlinkIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportMe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/ExportMe',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ExportMeRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ExportMeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class AuthServiceStub:
     SignIn: _grpc.UnaryUnaryMultiCallable[_auth_pb2.SignInRequest, _auth_pb2.SignInResponse]
     """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
 
+    An account with a second factor gets a challenge instead, and no session before VerifyMfa has met it.
+
     UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
     RESOURCE_EXHAUSTED: too many wrong passwords for this address (reason TOO_MANY_ATTEMPTS); the wait that is asked for
@@ -165,6 +167,103 @@ class AuthServiceStub:
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAuditEventsRequest, _auth_pb2.ListAuditEventsResponse]
     """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days."""
+    VerifyMfa: _grpc.UnaryUnaryMultiCallable[_auth_pb2.VerifyMfaRequest, _auth_pb2.VerifyMfaResponse]
+    """VerifyMfa meets the challenge of a sign-in with a second factor, and opens the session.
+
+    UNAUTHENTICATED: the challenge is unknown, used, older than 5 minutes or tried too often, or the password has changed
+    since (reason CHALLENGE_INVALID: sign in again); or the code is wrong or was used before (reason CODE_INVALID).
+    RESOURCE_EXHAUSTED: too many wrong codes for this account (reason TOO_MANY_ATTEMPTS); the wait that is asked for grows
+    from a second to 15 minutes. A recovery code is a way around it for its owner.
+    """
+    GetMfa: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetMfaRequest, _auth_pb2.GetMfaResponse]
+    """GetMfa answers which second factor the caller's account has."""
+    EnrollTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.EnrollTotpRequest, _auth_pb2.EnrollTotpResponse]
+    """EnrollTotp makes a secret for an authenticator app (RFC 6238). It counts once ConfirmTotp has seen a code of it; one
+    that was never confirmed is replaced.
+
+    UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
+    than 10 minutes (reason SIGN_IN_AGAIN).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
+    ConfirmTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]
+    """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
+
+    UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
+    FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
+    """
+    DisableTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]
+    """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
+
+    UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+    """
+    RegenerateRecoveryCodes: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RegenerateRecoveryCodesRequest, _auth_pb2.RegenerateRecoveryCodesResponse]
+    """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
+
+    UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+    """
+    ListOidcProviders: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListOidcProvidersRequest, _auth_pb2.ListOidcProvidersResponse]
+    """ListOidcProviders lists whom one can sign in with besides a password."""
+    BeginOidcSignIn: _grpc.UnaryUnaryMultiCallable[_auth_pb2.BeginOidcSignInRequest, _auth_pb2.BeginOidcSignInResponse]
+    """BeginOidcSignIn sends a browser to an OpenID Connect provider: 302, and a cookie that only the callback reads.
+
+    INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+    NOT_FOUND: no such provider.
+    UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+    """
+    CompleteOidc: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CompleteOidcRequest, _auth_pb2.CompleteOidcResponse]
+    """CompleteOidc is where a provider sends the browser back to: 303 to the path that was asked for.
+
+    Signing in, the identity's account gets a session and its cookie; one with a second factor gets a challenge for
+    VerifyMfa instead, as `#mfaChallenge=` of the path. An identity that is new here makes an account, or is linked to the
+    account of its address when both sides have verified that address. Linking, it becomes the account's.
+
+    INVALID_ARGUMENT: the browser did not begin this, began it more than 10 minutes ago, or the answer is another
+    provider's (reason OIDC_STATE_INVALID).
+    UNAUTHENTICATED: the provider's answer does not prove who it is (reason OIDC_TOKEN_INVALID), or the account is disabled
+    (reason CREDENTIALS_INVALID).
+    PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
+    FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
+    of the address that is not verified (reason EMAIL_NOT_VERIFIED).
+    ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
+    NOT_FOUND: no such provider.
+    UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+    """
+    ListIdentities: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListIdentitiesRequest, _auth_pb2.ListIdentitiesResponse]
+    """ListIdentities lists the provider accounts that can sign in to the caller's account, oldest first."""
+    LinkIdentity: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LinkIdentityRequest, _auth_pb2.LinkIdentityResponse]
+    """LinkIdentity begins to link a provider account to the caller's: send the browser to the answer's URL.
+
+    INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+    NOT_FOUND: no such provider.
+    FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
+    10 minutes (reason SIGN_IN_AGAIN).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+    """
+    UnlinkIdentity: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UnlinkIdentityRequest, _auth_pb2.UnlinkIdentityResponse]
+    """UnlinkIdentity takes one of the caller's identities away; the owner is told by mail.
+
+    NOT_FOUND: no such identity, or it is not the caller's.
+    FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
+    ForgotPassword).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
+    ExportMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExportMeRequest, _auth_pb2.ExportMeResponse]
+    """ExportMe answers all that auth keeps about the caller, but for secrets.
+
+    What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
+
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -182,6 +281,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     SignIn: _aio.UnaryUnaryMultiCallable[_auth_pb2.SignInRequest, _auth_pb2.SignInResponse]  # type: ignore[assignment]
     """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
+
+    An account with a second factor gets a challenge instead, and no session before VerifyMfa has met it.
 
     UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
@@ -303,6 +404,103 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAuditEventsRequest, _auth_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days."""
+    VerifyMfa: _aio.UnaryUnaryMultiCallable[_auth_pb2.VerifyMfaRequest, _auth_pb2.VerifyMfaResponse]  # type: ignore[assignment]
+    """VerifyMfa meets the challenge of a sign-in with a second factor, and opens the session.
+
+    UNAUTHENTICATED: the challenge is unknown, used, older than 5 minutes or tried too often, or the password has changed
+    since (reason CHALLENGE_INVALID: sign in again); or the code is wrong or was used before (reason CODE_INVALID).
+    RESOURCE_EXHAUSTED: too many wrong codes for this account (reason TOO_MANY_ATTEMPTS); the wait that is asked for grows
+    from a second to 15 minutes. A recovery code is a way around it for its owner.
+    """
+    GetMfa: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetMfaRequest, _auth_pb2.GetMfaResponse]  # type: ignore[assignment]
+    """GetMfa answers which second factor the caller's account has."""
+    EnrollTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.EnrollTotpRequest, _auth_pb2.EnrollTotpResponse]  # type: ignore[assignment]
+    """EnrollTotp makes a secret for an authenticator app (RFC 6238). It counts once ConfirmTotp has seen a code of it; one
+    that was never confirmed is replaced.
+
+    UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
+    than 10 minutes (reason SIGN_IN_AGAIN).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
+    ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]  # type: ignore[assignment]
+    """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
+
+    UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
+    FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
+    """
+    DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]  # type: ignore[assignment]
+    """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
+
+    UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+    """
+    RegenerateRecoveryCodes: _aio.UnaryUnaryMultiCallable[_auth_pb2.RegenerateRecoveryCodesRequest, _auth_pb2.RegenerateRecoveryCodesResponse]  # type: ignore[assignment]
+    """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
+
+    UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+    """
+    ListOidcProviders: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListOidcProvidersRequest, _auth_pb2.ListOidcProvidersResponse]  # type: ignore[assignment]
+    """ListOidcProviders lists whom one can sign in with besides a password."""
+    BeginOidcSignIn: _aio.UnaryUnaryMultiCallable[_auth_pb2.BeginOidcSignInRequest, _auth_pb2.BeginOidcSignInResponse]  # type: ignore[assignment]
+    """BeginOidcSignIn sends a browser to an OpenID Connect provider: 302, and a cookie that only the callback reads.
+
+    INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+    NOT_FOUND: no such provider.
+    UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+    """
+    CompleteOidc: _aio.UnaryUnaryMultiCallable[_auth_pb2.CompleteOidcRequest, _auth_pb2.CompleteOidcResponse]  # type: ignore[assignment]
+    """CompleteOidc is where a provider sends the browser back to: 303 to the path that was asked for.
+
+    Signing in, the identity's account gets a session and its cookie; one with a second factor gets a challenge for
+    VerifyMfa instead, as `#mfaChallenge=` of the path. An identity that is new here makes an account, or is linked to the
+    account of its address when both sides have verified that address. Linking, it becomes the account's.
+
+    INVALID_ARGUMENT: the browser did not begin this, began it more than 10 minutes ago, or the answer is another
+    provider's (reason OIDC_STATE_INVALID).
+    UNAUTHENTICATED: the provider's answer does not prove who it is (reason OIDC_TOKEN_INVALID), or the account is disabled
+    (reason CREDENTIALS_INVALID).
+    PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
+    FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
+    of the address that is not verified (reason EMAIL_NOT_VERIFIED).
+    ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
+    NOT_FOUND: no such provider.
+    UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+    """
+    ListIdentities: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListIdentitiesRequest, _auth_pb2.ListIdentitiesResponse]  # type: ignore[assignment]
+    """ListIdentities lists the provider accounts that can sign in to the caller's account, oldest first."""
+    LinkIdentity: _aio.UnaryUnaryMultiCallable[_auth_pb2.LinkIdentityRequest, _auth_pb2.LinkIdentityResponse]  # type: ignore[assignment]
+    """LinkIdentity begins to link a provider account to the caller's: send the browser to the answer's URL.
+
+    INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+    NOT_FOUND: no such provider.
+    FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
+    10 minutes (reason SIGN_IN_AGAIN).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+    """
+    UnlinkIdentity: _aio.UnaryUnaryMultiCallable[_auth_pb2.UnlinkIdentityRequest, _auth_pb2.UnlinkIdentityResponse]  # type: ignore[assignment]
+    """UnlinkIdentity takes one of the caller's identities away; the owner is told by mail.
+
+    NOT_FOUND: no such identity, or it is not the caller's.
+    FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
+    ForgotPassword).
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
+    ExportMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExportMeRequest, _auth_pb2.ExportMeResponse]  # type: ignore[assignment]
+    """ExportMe answers all that auth keeps about the caller, but for secrets.
+
+    What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
+
+    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    """
 
 class AuthServiceServicer:
     """AuthService owns accounts: it makes them, proves who is calling, and ends their sessions."""
@@ -327,6 +525,8 @@ class AuthServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.SignInResponse, _abc.Awaitable[_auth_pb2.SignInResponse]]:
         """SignIn opens a session: tokens in the answer, and the `session` cookie for browsers.
+
+        An account with a second factor gets a challenge instead, and no session before VerifyMfa has met it.
 
         UNAUTHENTICATED: wrong address or password, or a disabled account (one error for all: reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the address is not verified yet (reason EMAIL_NOT_VERIFIED); said only after a right password.
@@ -558,5 +758,167 @@ class AuthServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ListAuditEventsResponse, _abc.Awaitable[_auth_pb2.ListAuditEventsResponse]]:
         """ListAuditEvents lists what happened to accounts that matters to their safety, newest first. Kept for 180 days."""
+
+    def VerifyMfa(
+        self,
+        request: _auth_pb2.VerifyMfaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.VerifyMfaResponse, _abc.Awaitable[_auth_pb2.VerifyMfaResponse]]:
+        """VerifyMfa meets the challenge of a sign-in with a second factor, and opens the session.
+
+        UNAUTHENTICATED: the challenge is unknown, used, older than 5 minutes or tried too often, or the password has changed
+        since (reason CHALLENGE_INVALID: sign in again); or the code is wrong or was used before (reason CODE_INVALID).
+        RESOURCE_EXHAUSTED: too many wrong codes for this account (reason TOO_MANY_ATTEMPTS); the wait that is asked for grows
+        from a second to 15 minutes. A recovery code is a way around it for its owner.
+        """
+
+    def GetMfa(
+        self,
+        request: _auth_pb2.GetMfaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.GetMfaResponse, _abc.Awaitable[_auth_pb2.GetMfaResponse]]:
+        """GetMfa answers which second factor the caller's account has."""
+
+    def EnrollTotp(
+        self,
+        request: _auth_pb2.EnrollTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.EnrollTotpResponse, _abc.Awaitable[_auth_pb2.EnrollTotpResponse]]:
+        """EnrollTotp makes a secret for an authenticator app (RFC 6238). It counts once ConfirmTotp has seen a code of it; one
+        that was never confirmed is replaced.
+
+        UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
+        than 10 minutes (reason SIGN_IN_AGAIN).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
+
+    def ConfirmTotp(
+        self,
+        request: _auth_pb2.ConfirmTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ConfirmTotpResponse, _abc.Awaitable[_auth_pb2.ConfirmTotpResponse]]:
+        """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
+
+        UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
+        FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
+        """
+
+    def DisableTotp(
+        self,
+        request: _auth_pb2.DisableTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.DisableTotpResponse, _abc.Awaitable[_auth_pb2.DisableTotpResponse]]:
+        """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
+
+        UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+        """
+
+    def RegenerateRecoveryCodes(
+        self,
+        request: _auth_pb2.RegenerateRecoveryCodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.RegenerateRecoveryCodesResponse, _abc.Awaitable[_auth_pb2.RegenerateRecoveryCodesResponse]]:
+        """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
+
+        UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+        """
+
+    def ListOidcProviders(
+        self,
+        request: _auth_pb2.ListOidcProvidersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListOidcProvidersResponse, _abc.Awaitable[_auth_pb2.ListOidcProvidersResponse]]:
+        """ListOidcProviders lists whom one can sign in with besides a password."""
+
+    def BeginOidcSignIn(
+        self,
+        request: _auth_pb2.BeginOidcSignInRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.BeginOidcSignInResponse, _abc.Awaitable[_auth_pb2.BeginOidcSignInResponse]]:
+        """BeginOidcSignIn sends a browser to an OpenID Connect provider: 302, and a cookie that only the callback reads.
+
+        INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+        NOT_FOUND: no such provider.
+        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        """
+
+    def CompleteOidc(
+        self,
+        request: _auth_pb2.CompleteOidcRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.CompleteOidcResponse, _abc.Awaitable[_auth_pb2.CompleteOidcResponse]]:
+        """CompleteOidc is where a provider sends the browser back to: 303 to the path that was asked for.
+
+        Signing in, the identity's account gets a session and its cookie; one with a second factor gets a challenge for
+        VerifyMfa instead, as `#mfaChallenge=` of the path. An identity that is new here makes an account, or is linked to the
+        account of its address when both sides have verified that address. Linking, it becomes the account's.
+
+        INVALID_ARGUMENT: the browser did not begin this, began it more than 10 minutes ago, or the answer is another
+        provider's (reason OIDC_STATE_INVALID).
+        UNAUTHENTICATED: the provider's answer does not prove who it is (reason OIDC_TOKEN_INVALID), or the account is disabled
+        (reason CREDENTIALS_INVALID).
+        PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
+        FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
+        of the address that is not verified (reason EMAIL_NOT_VERIFIED).
+        ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
+        NOT_FOUND: no such provider.
+        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        """
+
+    def ListIdentities(
+        self,
+        request: _auth_pb2.ListIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListIdentitiesResponse, _abc.Awaitable[_auth_pb2.ListIdentitiesResponse]]:
+        """ListIdentities lists the provider accounts that can sign in to the caller's account, oldest first."""
+
+    def LinkIdentity(
+        self,
+        request: _auth_pb2.LinkIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.LinkIdentityResponse, _abc.Awaitable[_auth_pb2.LinkIdentityResponse]]:
+        """LinkIdentity begins to link a provider account to the caller's: send the browser to the answer's URL.
+
+        INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
+        NOT_FOUND: no such provider.
+        FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
+        10 minutes (reason SIGN_IN_AGAIN).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        """
+
+    def UnlinkIdentity(
+        self,
+        request: _auth_pb2.UnlinkIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.UnlinkIdentityResponse, _abc.Awaitable[_auth_pb2.UnlinkIdentityResponse]]:
+        """UnlinkIdentity takes one of the caller's identities away; the owner is told by mail.
+
+        NOT_FOUND: no such identity, or it is not the caller's.
+        FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
+        ForgotPassword).
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
+
+    def ExportMe(
+        self,
+        request: _auth_pb2.ExportMeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ExportMeResponse, _abc.Awaitable[_auth_pb2.ExportMeResponse]]:
+        """ExportMe answers all that auth keeps about the caller, but for secrets.
+
+        What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
+
+        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
