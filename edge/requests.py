@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from edge.callers import NOBODY, Caller, Callers
 from edge.observe import Observation, own_headers
 from edge.pages import Page
-from edge.transcoder import Call, Problem, Refused, Transcoder, problem_of, problem_response
+from edge.transcoder import Call, Forwarding, Problem, Refused, Transcoder, problem_of, problem_response, timeout_of
 from svckit import identity, telemetry
 from svckit.errors import ServiceError
 from svckit.identity import ServiceCredential
@@ -24,7 +24,7 @@ _CLIENT_GONE = 499
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
-_FORWARDED = (("Idempotency-Key", "idempotency-key"), ("Last-Event-ID", "last-event-id"))
+_FORWARDING = Forwarding(("Idempotency-Key", "Last-Event-ID"))
 
 
 class Requests:
@@ -98,7 +98,7 @@ class Requests:
         seen.user_id = caller.user_id
         call = Call(
             metadata=self._metadata(request, request_id, caller),
-            timeout=rpc.timeout,
+            timeout=timeout_of(request.headers, rpc.timeout),
             request_id=request_id,
             stream_headers=own_headers(request_id),
         )
@@ -135,9 +135,7 @@ class Requests:
         ]
         if caller.access_token:
             metadata.append((identity.AUTHORIZATION_KEY, f"Bearer {caller.access_token}"))
-        for header, key in _FORWARDED:
-            if (value := request.headers.get(header)) is not None:
-                metadata.append((key, _visible(value)))
+        metadata += _FORWARDING.metadata(request.headers)
         return metadata
 
 

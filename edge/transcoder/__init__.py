@@ -7,6 +7,7 @@ Calls: whatever the upstream reaches; `GrpcUpstream` is the one over grpc.aio ch
 
 from edge.transcoder.descriptors import RuleError
 from edge.transcoder.escapes import Unescape
+from edge.transcoder.forwarding import Forwarding, call_of, timeout_of
 from edge.transcoder.grpc_upstream import GrpcUpstream
 from edge.transcoder.problems import FieldError, Problem, Refused, problem_of, problem_response
 from edge.transcoder.router import Match
@@ -17,6 +18,7 @@ from edge.transcoder.upstream import Metadata, Reply, ReplyStream, Upstream, Ups
 __all__ = [
     "Call",
     "FieldError",
+    "Forwarding",
     "GrpcUpstream",
     "Match",
     "Metadata",
@@ -31,6 +33,8 @@ __all__ = [
     "Unescape",
     "Upstream",
     "UpstreamError",
+    "call_of",
     "problem_of",
     "problem_response",
+    "timeout_of",
 ]

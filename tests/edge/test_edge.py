@@ -201,6 +201,17 @@ async def test_every_accept_header_counts(http: aiohttp.ClientSession) -> None:
     assert (response.status, refused["code"]) == (503, "unavailable")
 
 
+@pytest.mark.parametrize(("name", "value"), [("Grpc-Timeout", "1_0S"), ("Idempotency-Key", "caf\u00e9")])
+async def test_a_header_that_no_service_could_read_is_refused_by_name(
+    http: aiohttp.ClientSession, name: str, value: str
+) -> None:
+    async with http.post("/api/auth/signup", json=SIGN_UP, headers={name: value}) as response:
+        refused = await problem(response)
+
+    assert (response.status, refused["code"]) == (400, "invalid_header")
+    assert [error["field"] for error in refused["errors"]] == [name]
+
+
 async def test_the_docs_page_shows_every_service(http: aiohttp.ClientSession) -> None:
     async with http.get("/docs") as response:
         page = await response.text()

@@ -1,7 +1,7 @@
 """A small third-party service to transcode: its descriptors, its server, and the transcoder in front of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from google.rpc import status_pb2
 from grpc_tools import protoc
 from yarl import URL
 
-from edge.transcoder import Call, GrpcUpstream, Options, Refused, Transcoder
+from edge.transcoder import Call, GrpcUpstream, Options, Refused, Transcoder, problem_response
 
 PROTOS = Path(__file__).parent / "protos"
 PROBE = "probe.v1.ProbeService"
@@ -249,18 +249,31 @@ async def service(descriptors: bytes) -> AsyncIterator[tuple[ProbeServicer, grpc
         await server.stop(None)
 
 
+MakeCall = Callable[[web.BaseRequest], Call]
+
+
 @asynccontextmanager
-async def serving(descriptors: bytes, options: Options | None = None, call: Call | None = None) -> AsyncIterator[Edge]:
-    """The probe service behind a transcoder, on two ports of the kernel's choice."""
+async def serving(
+    descriptors: bytes, options: Options | None = None, call: Call | None = None, make_call: MakeCall | None = None
+) -> AsyncIterator[Edge]:
+    """The probe service behind a transcoder, on two ports of the kernel's choice.
+
+    Every request is the same call, unless `make_call` makes each its own.
+    """
+    same = call or Call(request_id="r-1")
     async with service(descriptors) as (servicer, server, upstream):
         transcoder = Transcoder(descriptors, upstream, options)
-        async with _http(transcoder, call or Call(request_id="r-1")) as url, ClientSession() as session:
+        async with _http(transcoder, make_call or (lambda _: same)) as url, ClientSession() as session:
             yield Edge(session, url, servicer.seen, server)
 
 
 @asynccontextmanager
-async def _http(transcoder: Transcoder, call: Call) -> AsyncIterator[str]:
+async def _http(transcoder: Transcoder, make_call: MakeCall) -> AsyncIterator[str]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            call = make_call(request)
+        except Refused as refused:
+            return problem_response(refused.problem)
         return await transcoder.handle(request, call)
 
     runner = web.ServerRunner(web.Server(handle, handler_cancellation=True))
