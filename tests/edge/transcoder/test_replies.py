@@ -163,7 +163,7 @@ async def test_metadata_and_deadline_of_the_call_reach_the_service(calling: Edge
     assert inspection["metadata"]["x-request-id"] == "r-7"
     assert inspection["metadata"]["token-bin"] == "00ff"
     assert "x-secret" not in inspection["metadata"]
-    assert 0 < inspection["timeRemaining"] <= 30
+    assert 0 < inspection["timeRemaining"] < 31  # gRPC rounds up on its way
 
 
 async def test_without_a_timeout_there_is_no_deadline(edge: Edge) -> None:
