@@ -1,4 +1,4 @@
-"""The whole mesh on one machine: `chatmesh up` starts it, `chatmesh create-admin` makes an administrator."""
+"""The whole mesh on one machine: `up` starts it, `create-admin` and `service-token` let people and programs in."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from mesh import administrator, settings
+from mesh import administrator, service_token, settings
 from mesh.up import up
 from svckit.local import LocalError
 
@@ -17,10 +17,14 @@ def main() -> None:
     given = settings.given(os.environ, folder=Path.cwd())
     folder = Path(given.get("CHATMESH_HOME") or ".chatmesh")
     try:
-        if options.command == "up":
-            asyncio.run(up(given, folder=folder, output=sys.stdout))
-        else:
-            sys.exit(asyncio.run(administrator.create(options.email, given=given, folder=folder)))
+        match options.command:
+            case "up":
+                asyncio.run(up(given, folder=folder, output=sys.stdout))
+            case "create-admin":
+                sys.exit(asyncio.run(administrator.create(options.email, given=given, folder=folder)))
+            case "service-token":
+                token = service_token.make(options.name, minutes=options.minutes, given=given, folder=folder)
+                sys.stdout.write(f"{token}\n")
     except LocalError as error:
         sys.exit(f"chatmesh: {error}")
 
@@ -31,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start everything on this machine; Ctrl-C stops it")
     create_admin = commands.add_parser("create-admin", help="make an administrator, or make an account one")
     create_admin.add_argument("email", metavar="EMAIL")
+    token = commands.add_parser("service-token", help="make a short-lived service token for an internal program")
+    token.add_argument("name", metavar="NAME", help="the program's name, for the services' logs")
+    token.add_argument("--minutes", type=int, default=10, help="how long it counts: 1 to 60, default 10")
     return parser
 
 

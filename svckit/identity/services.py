@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -10,7 +11,7 @@ from joserfc.jwk import OctKey
 from svckit.errors import Unauthenticated
 from svckit.identity.jwts import AUDIENCE, claims_registry, expect_type
 
-_LIFE = 120  # seconds
+_LIFE = timedelta(minutes=2)
 _REUSE = 60  # seconds after which a token is made anew
 
 
@@ -28,13 +29,17 @@ class ServiceCredential:
         self._claims = claims_registry("iss", aud=AUDIENCE)
 
     def token(self) -> str:
-        """A service token: an HS256 JWT of two minutes, made anew after one."""
+        """A service token of two minutes, made anew after one."""
         now = time.time()
         if now - self._made > _REUSE:
-            claims = {"iss": self.name, "aud": AUDIENCE, "iat": int(now), "exp": int(now) + _LIFE}
-            self._token = jwt.encode({"alg": "HS256", "typ": "svc+jwt"}, claims, self._key, algorithms=["HS256"])
-            self._made = now
+            self._token, self._made = self.issue(_LIFE), now
         return self._token
+
+    def issue(self, life: timedelta) -> str:
+        """A new service token, an HS256 JWT, that counts for that long."""
+        now = int(time.time())
+        claims = {"iss": self.name, "aud": AUDIENCE, "iat": now, "exp": now + int(life.total_seconds())}
+        return jwt.encode({"alg": "HS256", "typ": "svc+jwt"}, claims, self._key, algorithms=["HS256"])
 
     def verify(self, token: str) -> str:
         """The name of the service that made `token`; raises `Unauthenticated`."""

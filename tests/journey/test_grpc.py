@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 import uuid
@@ -72,13 +73,40 @@ async def test_the_journey_over_bare_stubs(mesh: Mesh) -> None:
 
 
 async def test_a_program_without_stubs_calls_by_reflection(mesh: Mesh) -> None:
-    buf = shutil.which("buf", path=str(Path(sys.executable).parent))
-    assert buf
-    process = await asyncio.create_subprocess_exec(
-        *(buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge"),
-        f"http://{mesh.addresses['billing']}/chatmesh.billing.v1.BillingService/ListPlans",
-        stdout=asyncio.subprocess.PIPE,
-    )
-    answer, _ = await process.communicate()
+    answer = await _buf_curl(f"http://{mesh.addresses['billing']}/chatmesh.billing.v1.BillingService/ListPlans")
 
     assert {plan["id"] for plan in json.loads(answer)["plans"]} == {"free", "pro", "team"}
+
+
+async def test_a_program_exchanges_a_session_with_its_service_token_and_calls_as_that_user(mesh: Mesh) -> None:
+    """What the README shows."""
+    email, password = mesh.administrator
+    async with grpc.aio.insecure_channel(mesh.addresses["auth"]) as channel:
+        call = auth_pb2_grpc.AuthServiceStub(channel).SignIn(auth_pb2.SignInRequest(email=email, password=password))
+        cookie = str((await call.initial_metadata())["set-cookie"]).partition(";")[0].removeprefix("session=")
+    token = await _output(sys.executable, "-m", "mesh", "service-token", "reports", CHATMESH_HOME=str(mesh.home))
+
+    exchange = f"http://{mesh.addresses['auth']}/chatmesh.auth.v1.AuthService/ExchangeSession"
+    header = f"x-service-authorization: Bearer {token.strip()}"
+    exchanged = json.loads(await _buf_curl("-H", header, "-d", json.dumps({"sessionToken": cookie}), exchange))
+    header = f"authorization: Bearer {exchanged['accessToken']}"
+    me = json.loads(
+        await _buf_curl("-H", header, f"http://{mesh.addresses['auth']}/chatmesh.auth.v1.AuthService/GetMe")
+    )
+
+    assert me["user"]["email"] == email
+
+
+async def _buf_curl(*arguments: str) -> str:
+    buf = shutil.which("buf", path=str(Path(sys.executable).parent))
+    assert buf
+    return await _output(buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *arguments)
+
+
+async def _output(*command: str, **environment: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+    )
+    written, _ = await process.communicate()
+    assert process.returncode == 0
+    return written.decode()
