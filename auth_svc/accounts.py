@@ -10,15 +10,17 @@ from datetime import datetime
 from chatmesh.events.v1.events_pb2 import UserRegistered, UserVerified
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, letters, models, passwords, store, tokens
+from auth_svc import addresses, audit, letters, models, passwords, store, tokens
 from auth_svc.addresses import Address
+from auth_svc.audit import Fact
+from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.letters import Kind
 from auth_svc.models import User
 from auth_svc.passwords import Passwords
 from svckit import events, outbox
-from svckit.errors import Aborted, InvalidArgument, Unauthenticated
+from svckit.errors import Aborted, InvalidArgument
 from svckit.identity import Role
 from svckit.ids import new_id
 from svckit.postgres import Database
@@ -68,11 +70,12 @@ class Accounts:
                 kind = await _sign_up_again(session, user)
             await store.add_letter(session, letters.letter(kind, address.key, now=user.created_at))
 
-    async def verify_email(self, token: str) -> User:
+    async def verify_email(self, token: str, caller: Caller) -> User:
         """Use the token of a mailed link; InvalidArgument (TOKEN_INVALID) if it does not count."""
         async with self._database.transaction() as session:
             user, now = await self._use_token(session, token, Kind.VERIFY_ADDRESS)
             await _verify(session, user, now)
+            audit.note(session, Fact.USER_VERIFIED, user_id=user.id, caller=caller, now=now)
             return user
 
     async def resend_verification(self, email: str) -> None:
@@ -81,7 +84,7 @@ class Accounts:
     async def forgot_password(self, email: str) -> None:
         await self._ask_for(Kind.RESET_PASSWORD, email)
 
-    async def reset_password(self, *, token: str, password: str) -> None:
+    async def reset_password(self, *, token: str, password: str, caller: Caller) -> None:
         """Set a new password by a mailed token, and end every session.
 
         Raises InvalidArgument; a refused password leaves the token good. The token came by mail, so it proves the
@@ -98,15 +101,8 @@ class Accounts:
             ended = await store.revoke_sessions_of(session, user.id, now=now)
             await _verify(session, user, now)
             await store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))
+            audit.note(session, Fact.PASSWORD_RESET, user_id=user.id, caller=caller, now=now)
         await self._endings.announce(ended)
-
-    async def find(self, user_id: str) -> User:
-        """The account of a signed-in caller; Unauthenticated if it is gone."""
-        async with self._database.transaction() as session:
-            user = await store.find_user(session, user_id)
-        if user is None or user.disabled_at is not None:
-            raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
-        return user
 
     async def _ask_for(self, kind: Kind, email: str) -> None:
         """Have a letter written; whether there is an account to write about is found out after the answer."""

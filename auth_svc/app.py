@@ -10,15 +10,18 @@ from chatmesh.auth.v1.auth_pb2_grpc import add_AuthServiceServicer_to_server
 
 from auth_svc import clock as clocks
 from auth_svc import models, passwords, signing_keys
+from auth_svc.access_tokens import ACCESS_TOKEN_LIFE, AccessTokens
 from auth_svc.accounts import Accounts
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.letters import Stationery
+from auth_svc.own_account import OwnAccount
 from auth_svc.passwords import Hasher
 from auth_svc.post import Post
+from auth_svc.refreshing import Refreshing
 from auth_svc.sealing import Seal
 from auth_svc.servicer import Auth
-from auth_svc.sessions import ACCESS_TOKEN_LIFE, Sessions
+from auth_svc.sessions import Sessions
 from auth_svc.settings import AuthSettings
 from auth_svc.smtp import SmtpServer
 from svckit import events, postgres, process, redis_client, server
@@ -49,12 +52,20 @@ async def serving(
     ):
         key = await signing_keys.find_or_make(database, Seal(secret))
         endings = Endings(database=database, redis=redis, token_life=ACCESS_TOKEN_LIFE, clock=clock)
-        accounts = Accounts(database=database, passwords=pool, endings=endings, clock=clock)
-        sessions = Sessions(database=database, passwords=pool, endings=endings, key=key, clock=clock)
+        access_tokens = AccessTokens(key)
         post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
         revocations = Revocations(redis)
         relay = Relay(database=database, table=models.outbox, bus=bus)
-        servicer = Auth(accounts=accounts, sessions=sessions, database=database, secure_cookies=settings.production)
+        servicer = Auth(
+            accounts=Accounts(database=database, passwords=pool, endings=endings, clock=clock),
+            own_account=OwnAccount(database=database, passwords=pool, endings=endings, clock=clock),
+            sessions=Sessions(
+                database=database, passwords=pool, access_tokens=access_tokens, endings=endings, clock=clock
+            ),
+            refreshing=Refreshing(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
+            database=database,
+            secure_cookies=settings.production,
+        )
         async with (
             process.background(revocations.run, relay.run, endings.run, post.run),
             server.running(

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     ACCOUNT_EXISTS = "account_exists"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a name
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
+    SESSION_STOLEN = "session_stolen"
 
     @property
     def lifetime(self) -> timedelta:

@@ -104,7 +104,7 @@ class Session(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token of a session, as its SHA-256."""
+    """A refresh token of a session, as its SHA-256. One that was used stays, so that its reuse is noticed."""
 
     __tablename__ = "refresh_tokens"
 
@@ -112,6 +112,26 @@ class RefreshToken(Base):
     session_id: Mapped[str] = mapped_column(ForeignKey(Session.id, ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    salt: Mapped[bytes | None]
+    """What makes its successor of it, while that may be asked for again; see `refreshing`."""
+
+
+class AuditEvent(Base):
+    """Something that happened to an account; see `audit`. It outlives the account, so nothing refers to one."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index("audit_events_user_id", "user_id", "id"),)
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    created_at: Mapped[datetime]
+    type: Mapped[str]
+    user_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    actor_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    session_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    ip_address: Mapped[str]
+    user_agent: Mapped[str]
+    detail: Mapped[str]
 
 
 class StoredKey(Base):

@@ -32,10 +32,10 @@ class Hasher(Protocol):
         ...
 
 
-def refuse_weak(password: str, address: Address) -> None:
-    """InvalidArgument on `password` for one that is no secret. Its length is checked by the contract."""
+def refuse_weak(password: str, address: Address, *, field: str = "password") -> None:
+    """InvalidArgument on `field` for one that is no secret. Its length is checked by the contract."""
     if password.strip().casefold() in {address.key.casefold(), address.typed.casefold()}:
-        raise InvalidArgument.of("password", "must not be the e-mail address", reason="PASSWORD_IS_EMAIL")
+        raise InvalidArgument.of(field, "must not be the e-mail address", reason="PASSWORD_IS_EMAIL")
 
 
 class Passwords:

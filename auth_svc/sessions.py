@@ -3,42 +3,37 @@
 A session ends 7 days after its last use, and 30 days after its start at the latest.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chatmesh.events.v1.events_pb2 import UserSignedIn
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, models, store, tokens
+from auth_svc import addresses, audit, models, store, tokens
+from auth_svc.access_tokens import AccessTokens, Token
+from auth_svc.audit import Fact
+from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.models import RefreshToken, Session, User
 from auth_svc.passwords import Passwords
 from svckit import events, outbox
-from svckit.errors import FailedPrecondition, InvalidArgument, Unauthenticated
-from svckit.identity import Claims, SigningKey, mint
+from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from svckit.ids import new_id
 from svckit.postgres import Database
 
-ACCESS_TOKEN_LIFE = timedelta(minutes=10)
 LONGEST_LIFE = timedelta(days=30)
 _IDLE_LIFE = timedelta(days=7)
 _TOUCH_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """What opens a session, as shown to its owner."""
+class Tokens:
+    """What a program presents to be let in."""
 
-    user_agent: str
-    ip_address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A secret and its end."""
-
-    value: str = field(repr=False)
-    expires_at: datetime
+    access: Token
+    refresh: Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +42,45 @@ class SignedIn:
 
     user: User
     session: Token
-    access: Token
-    refresh: Token
+    tokens: Tokens
+
+
+def latest_end(session: Session) -> datetime:
+    """When it ends however much it is used."""
+    return session.created_at + LONGEST_LIFE
+
+
+def idle_end(session: Session, now: datetime) -> datetime:
+    """When it ends if it is not used after `now`."""
+    return min(now + _IDLE_LIFE, latest_end(session))
+
+
+async def own_session(session: AsyncSession, caller: Caller, *, now: datetime) -> Session:
+    """The caller's session; PermissionDenied (SESSION_NEEDED) if it is an API key that calls."""
+    if (found := await store.find_own_session(session, caller.session_id, user_id=caller.user_id, now=now)) is None:
+        raise PermissionDenied("an API key cannot do this: sign in", reason="SESSION_NEEDED")
+    return found
 
 
 class Sessions:
-    """Opens, proves and ends sessions."""
+    """Opens, proves, lists and ends sessions."""
 
     def __init__(
-        self, *, database: Database, passwords: Passwords, endings: Endings, key: SigningKey, clock: Clock
+        self,
+        *,
+        database: Database,
+        passwords: Passwords,
+        access_tokens: AccessTokens,
+        endings: Endings,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._passwords = passwords
+        self._access_tokens = access_tokens
         self._endings = endings
-        self._key = key
         self._clock = clock
 
-    async def sign_in(self, *, email: str, password: str, client: Client) -> SignedIn:
+    async def sign_in(self, *, email: str, password: str, caller: Caller) -> SignedIn:
         """Open a session.
 
         Raises Unauthenticated for an unknown address and a wrong password alike, after the same work, and
@@ -76,13 +93,43 @@ class Sessions:
             raise _wrong_credentials()
         if not user.verified:
             raise FailedPrecondition("the address is not verified yet: see your mail", reason="EMAIL_NOT_VERIFIED")
-        return await self._open(user.id, known, await self._passwords.rehash(password, known), client)
+        return await self._open(user.id, known, await self._passwords.rehash(password, known), caller)
 
-    async def sign_out(self, session_id: str, *, user_id: str) -> None:
-        """End a session, everywhere; again is fine."""
+    async def sign_out(self, caller: Caller) -> None:
+        """End the caller's session, everywhere; again is fine, and an API key has none to end."""
+        await self._end(caller.session_id, caller)
+
+    async def list_own(self, user_id: str, *, limit: int, before: str) -> Sequence[Session]:
+        """The user's living sessions, newest first; those that were opened before the one with the id `before`."""
         async with self._database.transaction() as session:
-            await store.revoke_session(session, session_id, user_id=user_id, now=self._clock())
+            return await store.living_sessions(session, user_id, now=self._clock(), limit=limit, before=before)
+
+    async def revoke(self, session_id: str, caller: Caller) -> None:
+        """End one of the caller's sessions; NotFound, or PermissionDenied for an API key."""
+        async with self._database.transaction() as session:
+            await own_session(session, caller, now=self._clock())
+        if not await self._end(session_id, caller):
+            raise NotFound("you have no such session")
+
+    async def revoke_others(self, caller: Caller) -> int:
+        """End the caller's sessions but the one that calls, and say how many; PermissionDenied for an API key."""
+        now = self._clock()
+        async with self._database.transaction() as session:
+            own = await own_session(session, caller, now=now)
+            ended = await store.revoke_sessions_of(session, own.user_id, now=now, keep=own.id)
+            audit.note(session, Fact.OTHER_SESSIONS_ENDED, user_id=own.user_id, caller=caller, now=now)
+        await self._endings.announce(ended)
+        return len(ended)
+
+    async def _end(self, session_id: str, caller: Caller) -> bool:
+        """End a session of the caller's; False if there is none that is alive."""
+        now, owner = self._clock(), caller.user_id
+        async with self._database.transaction() as session:
+            if not await store.revoke_session(session, session_id, user_id=owner, now=now):
+                return False
+            audit.note(session, Fact.SESSION_ENDED, user_id=owner, session_id=session_id, caller=caller, now=now)
         await self._endings.announce([session_id])
+        return True
 
     async def exchange(self, session_token: str) -> tuple[str, Token]:
         """The id of that token's session and an access token for it; Unauthenticated if it has ended."""
@@ -93,9 +140,8 @@ class Sessions:
                 raise Unauthenticated("the session has ended: sign in again", reason="SESSION_INVALID")
             opened, user = found
             if now - opened.last_seen_at >= _TOUCH_AFTER:
-                expires_at = min(now + _IDLE_LIFE, opened.created_at + LONGEST_LIFE)
-                await store.touch_session(session, opened.id, now=now, expires_at=expires_at)
-        return opened.id, self._access_token(user, opened, now)
+                await store.touch_session(session, opened.id, now=now, expires_at=idle_end(opened, now))
+        return opened.id, self._issue(user, opened, now)
 
     async def _find(self, email: str) -> User | None:
         try:
@@ -105,7 +151,7 @@ class Sessions:
         async with self._database.transaction() as session:
             return await store.find_user_by_email(session, address.key)
 
-    async def _open(self, user_id: str, known: str, new_hash: str | None, client: Client) -> SignedIn:
+    async def _open(self, user_id: str, known: str, new_hash: str | None, caller: Caller) -> SignedIn:
         """Keep a new session, unless the password has changed since it was checked."""
         now = self._clock()
         session_token, refresh_token = tokens.new_token(), tokens.new_token()
@@ -114,7 +160,7 @@ class Sessions:
             if user is None or user.disabled_at is not None:
                 raise _wrong_credentials()
             user.password_hash = new_hash or known
-            opened = _new_session(user, session_token, client, now)
+            opened = _new_session(user, session_token, caller, now)
             session.add(opened)
             await session.flush()
             session.add(_kept(refresh_token, opened))
@@ -122,28 +168,24 @@ class Sessions:
                 UserSignedIn(user_id=user.id, session_id=opened.id), source="auth", about=user.id, time=now
             )
             await outbox.add(session, models.outbox, told)
+            audit.note(session, Fact.SESSION_OPENED, user_id=user.id, session_id=opened.id, caller=caller, now=now)
         return SignedIn(
             user=user,
             session=Token(session_token, opened.expires_at),
-            access=self._access_token(user, opened, now),
-            refresh=Token(refresh_token, opened.expires_at),
+            tokens=Tokens(access=self._issue(user, opened, now), refresh=Token(refresh_token, opened.expires_at)),
         )
 
-    def _access_token(self, user: User, session: Session, now: datetime) -> Token:
-        expires_at = min(now + ACCESS_TOKEN_LIFE, session.created_at + LONGEST_LIFE)
-        claims = Claims(
-            user_id=user.id, session_id=session.id, role=user.as_role, token_id=new_id(), expires=expires_at
-        )
-        return Token(mint(claims, self._key, now=now), expires_at)
+    def _issue(self, user: User, session: Session, now: datetime) -> Token:
+        return self._access_tokens.issue(user, session_id=session.id, now=now, no_later_than=latest_end(session))
 
 
-def _new_session(user: User, token: str, client: Client, now: datetime) -> Session:
+def _new_session(user: User, token: str, caller: Caller, now: datetime) -> Session:
     return Session(
         id=new_id(),
         user_id=user.id,
         token_digest=tokens.digest(token),
-        user_agent=client.user_agent,
-        ip_address=client.ip_address,
+        user_agent=caller.user_agent,
+        ip_address=caller.ip_address,
         created_at=now,
         last_seen_at=now,
         expires_at=now + _IDLE_LIFE,

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import Letter, MailToken, Session, StoredKey, User
+from auth_svc.models import Letter, MailToken, RefreshToken, Session, StoredKey, User
 
 LETTERS_CHANNEL = "auth_letters"
 
@@ -122,28 +122,62 @@ async def find_session(session: AsyncSession, token_digest: bytes, *, now: datet
     return row and (row[0], row[1])
 
 
+async def find_own_session(session: AsyncSession, session_id: str, *, user_id: str, now: datetime) -> Session | None:
+    found = select(Session).where(Session.id == session_id, Session.user_id == user_id, _alive(now))
+    return await session.scalar(found)
+
+
+async def living_sessions(
+    session: AsyncSession, user_id: str, *, now: datetime, limit: int, before: str
+) -> Sequence[Session]:
+    """Newest first; if `before` is not empty, only those with smaller ids."""
+    found = select(Session).where(Session.user_id == user_id, _alive(now)).order_by(Session.id.desc()).limit(limit)
+    return (await session.scalars(found.where(Session.id < before) if before else found)).all()
+
+
 async def touch_session(session: AsyncSession, session_id: str, *, now: datetime, expires_at: datetime) -> None:
     """Note that a session was used."""
     touched = update(Session).where(Session.id == session_id, _alive(now))
     await session.execute(touched.values(last_seen_at=now, expires_at=expires_at))
 
 
-async def revoke_session(session: AsyncSession, session_id: str, *, user_id: str, now: datetime) -> None:
-    """End a session; one that has ended already stays as it is."""
-    ending = update(Session).where(Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None))
-    await session.execute(ending.values(revoked_at=now))
+async def revoke_session(session: AsyncSession, session_id: str, *, user_id: str, now: datetime) -> bool:
+    """End a session; False if it has ended already, or is not the user's."""
+    ending = update(Session).where(Session.id == session_id, Session.user_id == user_id, _alive(now))
+    return await session.scalar(ending.values(revoked_at=now).returning(Session.id)) is not None
 
 
-async def revoke_sessions_of(session: AsyncSession, user_id: str, *, now: datetime) -> Sequence[str]:
-    """End all sessions of a user; the ids of those that were alive."""
-    ending = update(Session).where(Session.user_id == user_id, _alive(now)).values(revoked_at=now)
-    return (await session.scalars(ending.returning(Session.id))).all()
+async def revoke_sessions_of(session: AsyncSession, user_id: str, *, now: datetime, keep: str = "") -> Sequence[str]:
+    """End all sessions of a user, but the one with the id `keep`; the ids of those that were alive."""
+    ending = update(Session).where(Session.user_id == user_id, _alive(now))
+    if keep:
+        ending = ending.where(Session.id != keep)
+    return (await session.scalars(ending.values(revoked_at=now).returning(Session.id))).all()
 
 
 async def sessions_revoked_since(session: AsyncSession, since: datetime) -> Sequence[tuple[str, datetime]]:
     """Ids of the sessions that were revoked after that time, and when."""
     revoked = select(Session.id, Session.revoked_at).where(Session.revoked_at > since)
     return [(id_, at) for id_, at in await session.execute(revoked) if at is not None]
+
+
+# --- refresh tokens
+
+
+async def lock_session_of_refresh_token(session: AsyncSession, digest: bytes, *, now: datetime) -> Session | None:
+    """The living session that the token is of."""
+    owner = select(Session).join(RefreshToken, RefreshToken.session_id == Session.id)
+    return await session.scalar(owner.where(RefreshToken.digest == digest, _alive(now)).with_for_update(of=Session))
+
+
+async def find_refresh_token(session: AsyncSession, digest: bytes) -> RefreshToken | None:
+    return await session.get(RefreshToken, digest)
+
+
+async def forget_salts(session: AsyncSession, session_id: str, *, used_before: datetime) -> None:
+    """From here on nobody can tell the successors of the session's tokens that were used before that time."""
+    used = update(RefreshToken).where(RefreshToken.session_id == session_id, RefreshToken.used_at < used_before)
+    await session.execute(used.values(salt=None))
 
 
 # --- signing keys

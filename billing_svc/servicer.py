@@ -3,14 +3,14 @@
 from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceServicer
 
-from billing_svc import paging, store
+from billing_svc import store
 from billing_svc.driver import Order
 from billing_svc.models import Entitlement, Invoice, Subscription
 from billing_svc.money import Money
 from billing_svc.plans import Interval, Limits, Plan, Plans
 from billing_svc.subscribing import Subscribing
 from billing_svc.webhooks import Webhooks
-from svckit import identity
+from svckit import identity, paging
 from svckit.errors import InvalidArgument, NotFound
 from svckit.postgres import Database
 from svckit.rpc.call import Context

@@ -6,7 +6,8 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.accounts import Accounts
-from auth_svc.servicer.bridge import user_message
+from auth_svc.own_account import OwnAccount
+from auth_svc.servicer.bridge import caller_of, user_message
 from svckit import identity
 from svckit.rpc.call import Context
 
@@ -19,6 +20,7 @@ class AccountRpcs(AuthServiceServicer):
     """Serves accounts."""
 
     accounts: Accounts
+    own_account: OwnAccount
 
     async def SignUp(self, request: pb.SignUpRequest, context: Context) -> pb.SignUpResponse:
         """200, not 201: it must not say whether something was created."""
@@ -26,10 +28,12 @@ class AccountRpcs(AuthServiceServicer):
         return pb.SignUpResponse(message=_SEE_MAIL)
 
     async def GetMe(self, request: pb.GetMeRequest, context: Context) -> pb.GetMeResponse:
-        return pb.GetMeResponse(user=user_message(await self.accounts.find(identity.user_id())))
+        return pb.GetMeResponse(user=user_message(await self.own_account.find(identity.user_id())))
 
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
-        return pb.VerifyEmailResponse(user=user_message(await self.accounts.verify_email(request.token)))
+        return pb.VerifyEmailResponse(
+            user=user_message(await self.accounts.verify_email(request.token, caller_of(context)))
+        )
 
     async def ResendVerification(
         self, request: pb.ResendVerificationRequest, context: Context
@@ -42,5 +46,11 @@ class AccountRpcs(AuthServiceServicer):
         return pb.ForgotPasswordResponse(message=_SEE_MAIL)
 
     async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Context) -> pb.ResetPasswordResponse:
-        await self.accounts.reset_password(token=request.token, password=request.password)
+        await self.accounts.reset_password(token=request.token, password=request.password, caller=caller_of(context))
         return pb.ResetPasswordResponse()
+
+    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
+        await self.own_account.change_password(
+            current=request.current_password, new=request.new_password, caller=caller_of(context)
+        )
+        return pb.ChangePasswordResponse()

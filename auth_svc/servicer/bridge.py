@@ -5,7 +5,8 @@ from urllib.parse import unquote
 from chatmesh.auth.v1 import auth_pb2 as pb
 
 from auth_svc import models
-from auth_svc.sessions import Client, SignedIn
+from auth_svc.caller import Caller
+from auth_svc.sessions import Tokens
 from svckit import identity
 from svckit.identity import Role
 from svckit.rpc.call import Context
@@ -15,14 +16,20 @@ _LONGEST_USER_AGENT = 500
 _ROLES = {Role.USER: pb.ROLE_USER, Role.ANALYST: pb.ROLE_ANALYST, Role.ADMIN: pb.ROLE_ADMIN}
 
 
-def client_of(context: Context) -> Client:
+def caller_of(context: Context) -> Caller:
     """Who is at the other end: as the edge says if it is the edge that calls, else as the connection says."""
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    if identity.current().service:
+    who = identity.current()
+    if who.service:
         user_agent, ip_address = metadata.get("x-client-user-agent", ""), metadata.get("x-client-ip", "")
     else:
         user_agent, ip_address = metadata.get("user-agent", ""), _host(context.peer())
-    return Client(user_agent=user_agent[:_LONGEST_USER_AGENT], ip_address=ip_address)
+    return Caller(
+        user_agent=user_agent[:_LONGEST_USER_AGENT],
+        ip_address=ip_address,
+        user_id=who.user_id,
+        session_id=who.session_id,
+    )
 
 
 def _host(peer: str) -> str:
@@ -48,10 +55,23 @@ def user_message(user: models.User) -> pb.User:
     )
 
 
-def token_pair(signed_in: SignedIn) -> pb.TokenPair:
+def token_pair(tokens: Tokens) -> pb.TokenPair:
     return pb.TokenPair(
-        access_token=signed_in.access.value,
-        access_token_expire_time=timestamp(signed_in.access.expires_at),
-        refresh_token=signed_in.refresh.value,
-        refresh_token_expire_time=timestamp(signed_in.refresh.expires_at),
+        access_token=tokens.access.value,
+        access_token_expire_time=timestamp(tokens.access.expires_at),
+        refresh_token=tokens.refresh.value,
+        refresh_token_expire_time=timestamp(tokens.refresh.expires_at),
+    )
+
+
+def session_message(session: models.Session, *, current: str) -> pb.Session:
+    """`current` is the id of the session that asks."""
+    return pb.Session(
+        id=session.id,
+        user_agent=session.user_agent,
+        ip_address=session.ip_address,
+        create_time=timestamp(session.created_at),
+        last_seen_time=timestamp(session.last_seen_at),
+        expire_time=timestamp(session.expires_at),
+        current=session.id == current,
     )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
-from auth_svc.servicer.bridge import client_of, set_cookie, token_pair, user_message
+from auth_svc.refreshing import Refreshing
+from auth_svc.servicer.bridge import caller_of, session_message, set_cookie, token_pair, user_message
 from auth_svc.sessions import LONGEST_LIFE, Sessions
-from svckit import identity
+from svckit import identity, paging
 from svckit.errors import Unauthenticated
 from svckit.rpc.call import Context
 from svckit.timestamps import timestamp
@@ -18,20 +19,43 @@ class SessionRpcs(AuthServiceServicer):
     """Serves sessions. `secure_cookies`: browsers send the cookie over HTTPS only."""
 
     sessions: Sessions
+    refreshing: Refreshing
     secure_cookies: bool
 
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
         signed_in = await self.sessions.sign_in(
-            email=request.email, password=request.password, client=client_of(context)
+            email=request.email, password=request.password, caller=caller_of(context)
         )
         seconds = int(LONGEST_LIFE.total_seconds())
         await set_cookie(context, signed_in.session.value, seconds=seconds, secure=self.secure_cookies)
-        return pb.SignInResponse(user=user_message(signed_in.user), tokens=token_pair(signed_in))
+        return pb.SignInResponse(user=user_message(signed_in.user), tokens=token_pair(signed_in.tokens))
 
     async def SignOut(self, request: pb.SignOutRequest, context: Context) -> pb.SignOutResponse:
-        await self.sessions.sign_out(identity.current().session_id, user_id=identity.user_id())
+        await self.sessions.sign_out(caller_of(context))
         await set_cookie(context, "", seconds=0, secure=self.secure_cookies)
         return pb.SignOutResponse()
+
+    async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
+        tokens = await self.refreshing.refresh(request.refresh_token, caller_of(context))
+        return pb.RefreshTokenResponse(tokens=token_pair(tokens))
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
+        size, before = paging.size_of(request.page_size), paging.last_id(request.page_token)
+        rows = await self.sessions.list_own(identity.user_id(), limit=size + 1, before=before)
+        current = identity.current().session_id
+        return pb.ListSessionsResponse(
+            sessions=[session_message(row, current=current) for row in rows[:size]],
+            next_page_token=paging.token(rows[size - 1].id) if len(rows) > size else "",
+        )
+
+    async def RevokeSession(self, request: pb.RevokeSessionRequest, context: Context) -> pb.RevokeSessionResponse:
+        await self.sessions.revoke(request.session_id, caller_of(context))
+        return pb.RevokeSessionResponse()
+
+    async def RevokeOtherSessions(
+        self, request: pb.RevokeOtherSessionsRequest, context: Context
+    ) -> pb.RevokeOtherSessionsResponse:
+        return pb.RevokeOtherSessionsResponse(revoked=await self.sessions.revoke_others(caller_of(context)))
 
     async def ExchangeSession(self, request: pb.ExchangeSessionRequest, context: Context) -> pb.ExchangeSessionResponse:
         if request.WhichOneof("credential") == "api_key":

@@ -65,6 +65,10 @@ class Person:
         request = pb.SignInRequest(email=self.address, password=password or self.password)
         return self.stub.SignIn(request, metadata=tuple(metadata))
 
+    async def tokens(self) -> pb.TokenPair:
+        """Sign in as a program."""
+        return (await self.sign_in()).tokens
+
     async def session_token(self) -> str:
         """Sign in as a browser: the value of the cookie."""
         call = self.sign_in()

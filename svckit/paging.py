@@ -1,4 +1,4 @@
-"""Page tokens: the last id of a page, opaque to the caller."""
+"""Page tokens of lists that are ordered by id: the last id of a page, opaque to the caller."""
 
 import base64
 import binascii
