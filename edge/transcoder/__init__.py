@@ -5,6 +5,7 @@ Speaks: HTTP on an aiohttp request, bytes of protobuf messages towards the upstr
 Calls: whatever the upstream reaches; `GrpcUpstream` is the one over grpc.aio channels.
 """
 
+from edge.transcoder.delivery import delivered
 from edge.transcoder.descriptors import RuleError
 from edge.transcoder.escapes import Unescape
 from edge.transcoder.forwarding import Forwarding, call_of, timeout_of
@@ -34,6 +35,7 @@ __all__ = [
     "Upstream",
     "UpstreamError",
     "call_of",
+    "delivered",
     "problem_of",
     "problem_response",
     "timeout_of",

@@ -15,7 +15,7 @@ def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
     """
     if not accept or accept == "*/*":
         return offers[0]
-    ranges = [found for part in accept.split(",") if (found := _range(part))]
+    ranges = qualities(accept)
     best: tuple[float, int] = (0.0, 0)
     chosen: str | None = None
     for offer in offers:
@@ -25,6 +25,11 @@ def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
         if quality > 0 and (quality, exactness) > best:
             best, chosen = (quality, exactness), offer
     return chosen
+
+
+def qualities(header: str) -> list[tuple[str, float]]:
+    """The elements of a header such as Accept or Accept-Encoding, in lower case, each with its quality."""
+    return [found for part in header.split(",") if (found := _range(part))]
 
 
 def _range(text: str) -> tuple[str, float] | None:

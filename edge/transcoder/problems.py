@@ -85,8 +85,9 @@ class Refused(Exception):
 
 
 def problem_response(problem: Problem, *, instance: str = "", request_id: str = "") -> web.Response:
-    """The problem as a response; a 401 carries a challenge (RFC 9110)."""
+    """The problem as a response, which no cache keeps; a 401 carries a challenge (RFC 9110)."""
     headers = problem.headers.copy()
+    headers.setdefault("Cache-Control", "no-store")
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     body = document_bytes(problem, instance=instance, request_id=request_id)

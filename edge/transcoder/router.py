@@ -18,12 +18,16 @@ _ANYTHING = "*/*"  # what a google.api.HttpBody will be is known only to the ser
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a request, and the raw parts of its URL. `framing` is how a streaming RPC is to be written."""
+    """The route of a request, and the raw parts of its URL.
+
+    `framing` is how a streaming RPC is to be written. `by_accept`: another Accept header would have led elsewhere.
+    """
 
     route: Route
     segments: Sequence[str]
     query: str
     framing: Framing | None = None
+    by_accept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Router:
         route, framed = routes[wanted]
         if route.streams_requests:
             raise Refused(Problem(501, "unimplemented", "A stream of requests is not served over plain HTTP."))
-        return Match(route, found.segments, query, framed)
+        return Match(route, found.segments, query, framed, len(routes) > 1)
 
     def _allowed(self, path: str) -> list[str]:
         """The HTTP methods that a path serves, for `Allow` and for preflights; empty if there is no such path."""

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from edge.transcoder.answers import answer, print_body
+from edge.transcoder.delivery import delivered
 from edge.transcoder.descriptors import registry_of, rules_of
 from edge.transcoder.escapes import Unescape
 from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import JsonCodec
-from edge.transcoder.metadata import RESPONSE_HEADERS, headers_of, status_of
+from edge.transcoder.metadata import RESPONSE_HEADERS, error_headers_of, refuse_own, status_of, stream_headers_of
 from edge.transcoder.problems import Problem, Refused, document_bytes, problem_of, problem_response
 from edge.transcoder.reading import read_message
 from edge.transcoder.router import Match, Router
@@ -27,7 +27,8 @@ class Options:
     `ignore_unknown` drops unknown fields and parameters; `emit_defaults` prints fields without presence even if they
     are unset. `grace` and `heartbeat` are seconds: how long an event stream waits for its first message before it
     sends its headers, and how often it says that it is alive. `patience` is how many seconds a request's body may take
-    to come. `response_headers`: metadata key to header name.
+    to come. `response_headers`: metadata key to header name. `compression`: whether answers that are not streams are
+    compressed for clients that want it.
     """
 
     unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
@@ -37,6 +38,7 @@ class Options:
     heartbeat: float = 15.0
     patience: float = 120.0
     response_headers: Mapping[str, str] = field(default_factory=lambda: RESPONSE_HEADERS)
+    compression: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,11 @@ class Transcoder:
     def __init__(self, descriptors: bytes, upstream: Upstream, options: Options | None = None) -> None:
         """`descriptors` is a serialized FileDescriptorSet with its imports.
 
-        Raises RuleError, which names the RPC and the reason, for an annotation that cannot be served.
+        Raises RuleError, which names the RPC and the reason, for an annotation that cannot be served, and ValueError
+        for a response header that no service may declare.
         """
         self._options = options or Options()
+        refuse_own(self._options.response_headers.values())
         self._upstream = upstream
         self.registry = registry_of(descriptors)
         codec = JsonCodec(
@@ -102,11 +106,14 @@ class Transcoder:
         """
         try:
             message = await read_message(match, request, patience=self._options.patience)
-            if match.framing is None:
-                return await self._unary(match.route, message, call)
-            return await self._stream(match.route, match.framing, message, request, call)
+            if match.framing is not None:
+                return await self._stream(match.route, match.framing, message, request, call)
+            response = await self._unary(match.route, message, call)
         except Refused as refused:
-            return problem_response(refused.problem, instance=_path(request), request_id=call.request_id)
+            response = problem_response(refused.problem, instance=_path(request), request_id=call.request_id)
+        if match.by_accept:
+            response.headers.add("Vary", "Accept")
+        return await delivered(request, response, compress=self._options.compression)
 
     async def _unary(self, route: Route, message: bytes, call: Call) -> web.Response:
         try:
@@ -145,18 +152,16 @@ class Transcoder:
             writer.kept_alive(grace=options.grace, heartbeat=options.heartbeat),
         ):
             batch = await replies.read()
-            writer.declare(*self._declared(replies.initial_metadata))
+            declared = replies.initial_metadata
+            headers = stream_headers_of(declared, options.response_headers)
+            writer.declare(status_of(declared, has_body=True), headers)
             while batch:
                 await writer.messages([print_body(route, data).data for data in batch])
                 batch = await replies.read()
 
-    def _declared(self, metadata: Metadata) -> tuple[int, CIMultiDict[str]]:
-        """The status and headers that the service declared."""
-        return status_of(metadata), headers_of(metadata, self._options.response_headers)
-
     def _refused(self, error: UpstreamError) -> Refused:
         problem = self._problem(error)
-        problem.headers.extend(headers_of(error.metadata, self._options.response_headers))
+        problem.headers.update(error_headers_of(error.metadata, self._options.response_headers))
         return Refused(problem)
 
     def _problem(self, error: UpstreamError) -> Problem:

@@ -1,7 +1,7 @@
 """A small third-party service to transcode: its descriptors, its server, and the transcoder in front of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,9 +79,12 @@ class ProbeServicer:
 
     async def decorate(self, request: bytes, context: Any) -> bytes:
         decoration = self._messages["probe.v1.Decoration"].FromString(request)
-        await context.send_initial_metadata(tuple(sorted(decoration.initial.items())))
+        await context.send_initial_metadata((*sorted(decoration.initial.items()), *_pairs(decoration.headers)))
         context.set_trailing_metadata(tuple(sorted(decoration.trailing.items())))
-        return b""
+        if decoration.HasField("failure"):
+            await self._fail(decoration.failure, context)
+        result: bytes = self._messages["probe.v1.Probe"](string_value=decoration.text).SerializeToString()
+        return result
 
     async def inspect(self, request: bytes, context: Any) -> bytes:
         inspection = self._messages["probe.v1.Inspection"]()
@@ -99,7 +102,7 @@ class ProbeServicer:
 
     async def count(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         wanted = self._messages["probe.v1.CountRequest"].FromString(request)
-        await context.send_initial_metadata((("etag", '"numbers"'),))
+        await context.send_initial_metadata((("etag", '"numbers"'), *_pairs(wanted.headers)))
         for value in range(1, wanted.count + 1):
             yield self._messages["probe.v1.Number"](value=value).SerializeToString()
         if wanted.HasField("failure"):
@@ -146,6 +149,12 @@ class ProbeServicer:
             context.set_trailing_metadata((("grpc-status-details-bin", rich.SerializeToString()),))
         code = next(code for code in grpc.StatusCode if code.value[0] == failure.code)
         await context.abort(code, failure.message)
+
+
+def _pairs(headers: Iterable[str]) -> list[tuple[str, str | bytes]]:
+    """Metadata from texts `key=value`."""
+    split = [header.partition("=") for header in headers]
+    return [(key, value.encode() if key.endswith("-bin") else value) for key, _, value in split]
 
 
 Handlers = dict[str, Any]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edge.transcoder import Call, GrpcUpstream, Options, Refused, Transcoder
+from edge.transcoder.metadata import RESPONSE_HEADERS, headers_of
 from tests.edge.transcoder.probe import Edge, Messages, serving
 
 
@@ -120,6 +121,101 @@ async def test_a_service_declares_status_and_headers(edge: Edge) -> None:
         "ETag": '"1"',
     }
     assert "secret" not in answer.headers
+
+
+async def test_every_header_that_an_answer_may_need_can_be_declared(edge: Edge) -> None:
+    declared = {
+        "Cache-Control": "public, max-age=60",
+        "Content-Disposition": "attachment; filename*=UTF-8''%C3%A9.pdf",
+        "Content-Language": "en",
+        "Deprecation": "@1767225600",
+        "Link": "</next>; rel=next",
+        "Retry-After": "5",
+        "Sunset": "Thu, 31 Dec 2026 23:59:59 GMT",
+    }
+
+    answer = await edge("POST", "/decorate", json.dumps({"initial": {k.lower(): v for k, v in declared.items()}}))
+
+    assert {name: answer.headers[name] for name in declared} == declared
+
+
+async def test_of_two_values_the_later_counts_or_both_where_the_header_is_a_list(edge: Edge) -> None:
+    headers = ["set-cookie=a=1", "set-cookie=b=2", "link=</a>", "link=</a>", "location=/1", 'etag=W/"1"']
+    trailing = {"set-cookie": "b=2", "location": "/2", "etag": 'W/"2"', "x-http-status": "202", "link": "</b>"}
+
+    answer = await edge("POST", "/decorate", json.dumps({"headers": headers, "trailing": trailing}))
+
+    names = ("Set-Cookie", "Link", "Location", "ETag")
+    assert answer.status == 202
+    assert {name: answer.headers.getall(name) for name in names} == {
+        "Set-Cookie": ["a=1", "b=2"],
+        "Link": ["</a>", "</b>"],
+        "Location": ["/2"],
+        "ETag": ['W/"2"'],
+    }
+
+
+async def test_a_service_can_redirect(edge: Edge) -> None:
+    path = b"/decorate?headers=x-http-status%3D303&headers=location%3D%2Felsewhere"
+
+    answer = await edge.raw(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 303 ")
+    assert b"\r\nLocation: /elsewhere\r\n" in answer
+
+
+async def test_an_error_keeps_the_declared_headers_that_suit_it(edge: Edge) -> None:
+    initial = {
+        "set-cookie": "a=b",
+        "link": "</help>",
+        "retry-after": "9",
+        "x-http-status": "201",
+        "cache-control": "public",
+        "content-disposition": "attachment",
+    }
+
+    answer = await edge("POST", "/decorate", json.dumps({"initial": initial, "failure": {"code": 5}}))
+
+    assert (answer.status, answer.headers["Set-Cookie"], answer.headers["Link"]) == (404, "a=b", "</help>")
+    assert answer.headers.getall("Retry-After") == ["9"]
+    assert answer.headers.getall("Cache-Control") == ["no-store"]
+    assert "Content-Disposition" not in answer.headers
+
+
+async def test_a_stream_declares_its_status_and_headers_ahead(edge: Edge) -> None:
+    path = "/s/count?count=1&headers=x-http-status%3D202&headers=set-cookie%3Da%3Db&headers=cache-control%3Dpublic"
+
+    answer = await edge("GET", path)
+
+    assert (answer.status, answer.headers["Set-Cookie"]) == (202, "a=b")
+    assert answer.headers.getall("Cache-Control") == ["no-cache, no-transform"]
+
+
+async def test_a_stream_cannot_declare_a_status_without_content(edge: Edge) -> None:
+    answer = await edge("GET", "/s/count?count=1&headers=x-http-status%3D204")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal")
+
+
+async def test_binary_metadata_is_shown_in_base64(descriptors: bytes) -> None:
+    async with serving(descriptors, Options(response_headers={"digest-bin": "X-Digest"})) as edge:
+        answer = await edge("POST", "/decorate", '{"headers": ["digest-bin=a\\r\\nb", "digest-bin=c"]}')
+
+    assert answer.headers.getall("X-Digest") == ["YQ0KYg==", "Yw=="]
+
+
+@pytest.mark.parametrize("value", ["/a\r\nSet-Cookie: a=b", "/\x7f", "/é", "/\u0100"])
+def test_what_is_no_header_value_never_becomes_a_header(value: str) -> None:
+    with pytest.raises(Refused, match="no header value") as refused:
+        headers_of([("location", value)], RESPONSE_HEADERS)
+
+    assert refused.value.problem.status == 500
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-length", "Transfer-Encoding", "Connection", "Date"])
+def test_a_header_that_frames_the_message_cannot_be_left_to_services(descriptors: bytes, name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Transcoder(descriptors, GrpcUpstream({}), Options(response_headers={"x": name}))
 
 
 async def test_a_declared_status_without_content_has_no_body(edge: Edge) -> None:
