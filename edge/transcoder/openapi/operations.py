@@ -1,0 +1,161 @@
+"""One operation: what a method and a path mean, which may be one RPC, or a unary and a streaming one."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from protobuf import DescMethod
+
+from edge.transcoder.fields import by_name, is_http_body, kind_of
+from edge.transcoder.framing import EVENTS, LINES
+from edge.transcoder.openapi import replies
+from edge.transcoder.openapi.comments import Prose, prose_of
+from edge.transcoder.openapi.parameters import query_parameters
+from edge.transcoder.openapi.paths import path_parameters
+from edge.transcoder.openapi.rules import Schema
+from edge.transcoder.openapi.schemas import Schemas
+from edge.transcoder.routes import Route
+
+Amend = Callable[[DescMethod], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What an RPC is sent and what it answers, as JSON has it; `events` are the messages of a stream."""
+
+    request: Any = None
+    response: Any = None
+    events: Sequence[Any] = field(default_factory=list)
+
+
+NO_EXAMPLE = Example()
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Makes operations. `amend` adds members of the application's to each; `examples` are by the RPC's full name."""
+
+    schemas: Schemas
+    amend: Amend
+    examples: Mapping[str, Example]
+
+    def make(self, id: str, routes: Sequence[Route], names: Sequence[str]) -> Schema:
+        """The operation of routes that share a method and a path, whose parameters have these `names`."""
+        routes = sorted(routes, key=lambda route: route.streaming)
+        route, prose = routes[0], [self._prose(route) for route in routes]
+        operation: Schema = {
+            "operationId": id,
+            "tags": [route.method.parent.name],
+            "summary": prose[0].summary.rstrip(".") or route.method.name,
+            "description": _description(routes, prose),
+            "x-rpc": [route.rpc for route in routes],
+        }
+        if any(route.method.deprecated for route in routes):
+            operation["deprecated"] = True
+        if parameters := self._parameters(route, names):
+            operation["parameters"] = parameters
+        if route.body:
+            operation["requestBody"] = self._body(routes)
+        operation["responses"] = self._responses(routes, prose)
+        return _amended(operation, self.amend(route.method))
+
+    def _prose(self, route: Route) -> Prose:
+        return prose_of(self.schemas.comment(route.rpc), route.method.name)
+
+    def _parameters(self, route: Route, names: Sequence[str]) -> list[Schema]:
+        message = route.method.input
+        parameters = path_parameters(route.template, names, message, self.schemas)
+        if route.body != "*":
+            elsewhere = [variable.path for variable in route.template.variables]
+            elsewhere += [(route.body,)] if route.body else []
+            parameters += query_parameters(message, elsewhere=elsewhere, schemas=self.schemas)
+        return parameters
+
+    def _body(self, routes: Sequence[Route]) -> Schema:
+        contents = [self._body_content(route) for route in routes]
+        content = contents[0] if all(self._same(contents[0], other) for other in contents) else _either(contents)
+        return {"required": any(self._needs_body(route) for route in routes), "content": content}
+
+    def _body_content(self, route: Route) -> Schema:
+        message, schemas = route.method.input, self.schemas
+        if route.body != "*":
+            field = by_name(message)[route.body]
+            kind, schema = kind_of(field), schemas.of_field(field)
+        else:
+            kind = message
+            bound = [variable.path[0] for variable in route.template.variables if len(variable.path) == 1]
+            schema = schemas.body_of(message, without=bound)
+        if is_http_body(kind):
+            return {"*/*": {"schema": schema}}
+        content: Schema = {"schema": schema}
+        if (request := self.examples.get(route.rpc, NO_EXAMPLE).request) is not None:
+            content["example"] = request
+        return {"application/json": content}
+
+    def _same(self, one: Schema, other: Schema) -> bool:
+        """Whether two contents ask for the same, whatever their messages are called."""
+        return self._shape(one) == self._shape(other)
+
+    def _shape(self, content: Schema) -> str:
+        media, value = next(iter(content.items()))
+        name = value["schema"].get("$ref", "").rpartition("/")[2]
+        schema = self.schemas.components.get(name, value["schema"])
+        return media + json.dumps({key: schema[key] for key in schema if key not in ("title", "description")})
+
+    def _needs_body(self, route: Route) -> bool:
+        """Whether no body at all is refused: one is an empty message to the transcoder."""
+        message = route.method.input
+        if route.body != "*":
+            return self.schemas.is_required(by_name(message)[route.body])
+        bound = {variable.path[0] for variable in route.template.variables}
+        return any(self.schemas.is_required(field) for field in message.fields if field.name not in bound)
+
+    def _responses(self, routes: Sequence[Route], prose: Sequence[Prose]) -> Schema:
+        contents = []
+        for route in routes:
+            example = self.examples.get(route.rpc, NO_EXAMPLE)
+            if route.streaming:
+                contents.append(replies.stream(route, self.schemas, example.events))
+            else:
+                contents.append(replies.unary(route, self.schemas, example.response))
+        what = " or ".join(_what(route) for route in routes)
+        responses: Schema = {
+            "200": {"description": f"{what[:1].upper()}{what[1:]}.", "content": replies.merged(contents)}
+        }
+        errors: dict[str, str] = {}
+        for said in prose:
+            errors |= {code: text for code, text in said.errors.items() if code not in errors}
+        return responses | replies.errors_of(errors)
+
+
+def _what(route: Route) -> str:
+    return "a stream of messages" if route.streaming else "the answer"
+
+
+def _description(routes: Sequence[Route], prose: Sequence[Prose]) -> str:
+    """What the comment says behind its first sentence; of the stream beside a unary RPC, all of it."""
+    parts = [prose[0].summary, prose[0].rest] if prose[0].summary else [f"Calls `{routes[0].rpc}`."]
+    for route, said in zip(routes[1:], prose[1:], strict=True):
+        parts.append(f"With `Accept: {EVENTS}` or `{LINES}` this is {route.method.name}. {said.summary}".rstrip())
+        parts.append(said.rest)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _either(contents: Sequence[Schema]) -> Schema:
+    schemas = [media["schema"] for content in contents for media in content.values()]
+    return {"application/json": {"schema": {"anyOf": schemas}}}
+
+
+def _amended(operation: Schema, more: Mapping[str, Any]) -> Schema:
+    """The operation with more members; of responses that both have, the RPC's own words count."""
+    for name, value in more.items():
+        if name == "parameters":
+            operation.setdefault(name, []).extend(value)
+        elif name == "responses":
+            operation[name] = dict(sorted({**value, **operation[name]}.items()))
+        elif name == "description":
+            operation[name] = f"{operation[name]}\n\n{value}"
+        else:
+            operation[name] = value
+    return operation

@@ -1,0 +1,123 @@
+"""The responses of an operation: replies, streams in every framing, and errors as problem documents."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from google.rpc import code_pb2
+
+from edge.transcoder.fields import by_name, is_http_body, kind_of
+from edge.transcoder.framing import EVENTS, JSON, LINES, framing
+from edge.transcoder.openapi.rules import Schema
+from edge.transcoder.openapi.schemas import Schemas
+from edge.transcoder.problems import CONTENT_TYPE, problem_of
+from edge.transcoder.routes import Route
+
+PROBLEM = "Problem"
+FIELD_ERROR = "FieldError"
+PROBLEM_SCHEMAS: Mapping[str, Schema] = {
+    PROBLEM: {
+        "type": "object",
+        "title": "Problem",
+        "description": "Any error (RFC 9457). Programs act on `code`, people read `detail`.",
+        "required": ["type", "title", "status", "code"],
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": {"type": "string", "description": "The status in words."},
+            "status": {"type": "integer", "description": "The HTTP status."},
+            "detail": {"type": "string", "description": "What went wrong, for people."},
+            "instance": {"type": "string", "description": "The path that was asked for."},
+            "code": {"type": "string", "description": "Stable, in lower_snake_case.", "pattern": "^[a-z0-9_]+$"},
+            "requestId": {"type": "string", "description": "Names the request in the logs."},
+            "errors": {
+                "type": "array",
+                "description": "The fields that were refused.",
+                "items": {"$ref": f"#/components/schemas/{FIELD_ERROR}"},
+            },
+        },
+    },
+    FIELD_ERROR: {
+        "type": "object",
+        "title": "FieldError",
+        "description": "One field that was refused.",
+        "required": ["field", "detail"],
+        "properties": {
+            "field": {"type": "string", "description": "Its path, as JSON spells it: `lineItems[0].unitPrice`."},
+            "detail": {"type": "string", "description": "Why, for people."},
+            "code": {"type": "string", "description": "Why, for programs."},
+        },
+    },
+}
+_FRAMES = {
+    EVENTS: "Server-Sent Events: the `data` of each is one message as JSON. A comment keeps an idle stream alive. "
+    "A stream that fails ends with an event named `error`, whose data is a problem document.",
+    LINES: "One message as JSON a line. A stream that fails ends with a line that has a problem document as `{error}`.",
+}
+
+
+def problem(description: str, example: Mapping[str, Any] | None = None) -> Schema:
+    """A response that is a problem document."""
+    content: Schema = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
+    if example is not None:
+        content["example"] = example
+    return {"description": description, "content": {CONTENT_TYPE: content}}
+
+
+def errors_of(errors: Mapping[str, str]) -> dict[str, Schema]:
+    """The responses of the errors that a comment names, by status; codes that share a status share a response."""
+    by_status: dict[str, list[str]] = {}
+    for name, text in errors.items():
+        status = str(problem_of(code_pb2.Code.Value(name), "").status)
+        by_status.setdefault(status, []).append(text)
+    return {status: problem("\n\n".join(texts)) for status, texts in by_status.items()}
+
+
+def unary(route: Route, schemas: Schemas, example: Any) -> Schema:
+    """The content of a single reply, by content type."""
+    field = by_name(route.method.output)[route.response_body] if route.response_body else None
+    if is_http_body(kind_of(field) if field else route.method.output):
+        return {"*/*": {"schema": schemas.of_field(field) if field else schemas.of_kind(route.method.output)}}
+    schema = schemas.of_field(field) if field else schemas.of_kind(route.method.output)
+    return {JSON: _with_example({"schema": schema}, example)}
+
+
+def stream(route: Route, schemas: Schemas, examples: Sequence[Any]) -> Schema:
+    """The content of a stream of replies, by content type. What an event is says `x-itemSchema`."""
+    field = by_name(route.method.output)[route.response_body] if route.response_body else None
+    if is_http_body(kind_of(field) if field else route.method.output):
+        return {"*/*": {"schema": {"description": "Bytes as they come, of the content type of the first part."}}}
+    item = schemas.of_field(field) if field else schemas.of_kind(route.method.output)
+    key = "@error" if field is None and "error" in by_name(route.method.output) else "error"
+    content: Schema = {
+        media: {
+            "schema": {"type": "string", "description": words.replace("{error}", key)},
+            "x-itemSchema": item,
+        }
+        for media, words in _FRAMES.items()
+    }
+    content[JSON] = {"schema": {"type": "array", "items": item, "description": "All messages, when the last is there."}}
+    for media, value in content.items():
+        _with_example(value, _on_the_wire(media, examples) if examples else None)
+    return content
+
+
+def _on_the_wire(media: str, messages: Sequence[Any]) -> Any:
+    if media == JSON:
+        return list(messages)
+    lines = [json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() for message in messages]
+    return framing(media, has_error_field=False).frame(lines, first=True).decode()
+
+
+def _with_example(media: Schema, example: Any) -> Schema:
+    if example is not None:
+        media["example"] = example
+    return media
+
+
+def merged(contents: Iterable[Schema]) -> Schema:
+    """Several contents as one; the first of a type counts, as a unary reply does before a stream's array."""
+    found: Schema = {}
+    for content in contents:
+        for media, value in content.items():
+            found.setdefault(media, value)
+    return found
