@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from aiohttp import web
 from multidict import MultiMapping
 
+from edge.transcoder.options import Call
 from edge.transcoder.problems import FieldError, Problem, Refused
-from edge.transcoder.transcoder import Call
 from edge.transcoder.upstream import Metadata
 from edge.transcoder.wire import TextError, parse_bytes
 

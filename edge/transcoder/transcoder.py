@@ -1,57 +1,22 @@
 """The transcoder's face: match a request to a route, then serve it through an upstream."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from edge.transcoder.answers import answer, print_body
 from edge.transcoder.delivery import delivered
 from edge.transcoder.descriptors import registry_of, rules_of
-from edge.transcoder.escapes import Unescape
 from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import JsonCodec
-from edge.transcoder.metadata import RESPONSE_HEADERS, error_headers_of, refuse_own, status_of, stream_headers_of
+from edge.transcoder.metadata import error_headers_of, refuse_own, status_of, stream_headers_of
+from edge.transcoder.options import Call, Options
 from edge.transcoder.problems import Problem, Refused, document_bytes, problem_of, problem_response
 from edge.transcoder.reading import read_message
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
 from edge.transcoder.streaming import StreamWriter
-from edge.transcoder.upstream import Metadata, Upstream, UpstreamError
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a transcoder reads and answers.
-
-    `ignore_unknown` drops unknown fields and parameters; `emit_defaults` prints fields without presence even if they
-    are unset. `grace` and `heartbeat` are seconds: how long an event stream waits for its first message before it
-    sends its headers, and how often it says that it is alive. `patience` is how many seconds a request's body may take
-    to come. `response_headers`: metadata key to header name. `compression`: whether answers that are not streams are
-    compressed for clients that want it.
-    """
-
-    unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
-    ignore_unknown: bool = False
-    emit_defaults: bool = False
-    grace: float = 1.0
-    heartbeat: float = 15.0
-    patience: float = 120.0
-    response_headers: Mapping[str, str] = field(default_factory=lambda: RESPONSE_HEADERS)
-    compression: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What the application adds to a call: metadata for the service, a timeout in seconds, the request's id.
-
-    `stream_headers` are sent with a streamed response, whose headers leave before `serve` returns.
-    """
-
-    metadata: Metadata = ()
-    timeout: float | None = None
-    request_id: str = ""
-    stream_headers: Mapping[str, str] = field(default_factory=dict)
+from edge.transcoder.upstream import Upstream, UpstreamError
 
 
 class Transcoder:

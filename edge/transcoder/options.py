@@ -1,0 +1,42 @@
+"""What the application chooses: once for a transcoder, and for each call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge.transcoder.escapes import Unescape
+from edge.transcoder.metadata import RESPONSE_HEADERS
+from edge.transcoder.upstream import Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a transcoder reads and answers.
+
+    `ignore_unknown` drops unknown fields and parameters; `emit_defaults` prints fields without presence even if they
+    are unset. `grace` and `heartbeat` are seconds: how long an event stream waits for its first message before it
+    sends its headers, and how often it says that it is alive. `patience` is how many seconds a request's body may take
+    to come. `response_headers`: metadata key to header name. `compression`: whether answers that are not streams are
+    compressed for clients that want it.
+    """
+
+    unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
+    ignore_unknown: bool = False
+    emit_defaults: bool = False
+    grace: float = 1.0
+    heartbeat: float = 15.0
+    patience: float = 120.0
+    response_headers: Mapping[str, str] = field(default_factory=lambda: RESPONSE_HEADERS)
+    compression: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the application adds to a call: metadata for the service, a timeout in seconds, the request's id.
+
+    `stream_headers` are sent with a streamed response, whose headers leave before `serve` returns.
+    """
+
+    metadata: Metadata = ()
+    timeout: float | None = None
+    request_id: str = ""
+    stream_headers: Mapping[str, str] = field(default_factory=dict)
