@@ -20,6 +20,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from edge import webhooks
 from edge.callers import Callers
 from edge.pages import descriptors, pages
+from edge.policies import policies_of
 from edge.protocol import Server
 from edge.requests import Requests
 from edge.sessions import Credential, Exchanged, Sessions
@@ -88,6 +89,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             rpcs={f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)},
             callers=callers,
             credential=credential,
+            policies=policies_of(settings),
         )
         yield Serving(await _listen(stack, requests, settings))
 
@@ -122,7 +124,7 @@ async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSetti
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
 
     # The low-level server: one handler, no application router or middleware between a request and its route.
-    server = Server(requests.handle, request_factory=request, handler_cancellation=True)
+    server = Server(requests.handle, headers=requests.policies.headers, request_factory=request)
     runner = web.ServerRunner(server, shutdown_timeout=10)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

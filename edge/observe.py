@@ -47,8 +47,3 @@ def _child(method: str, route: str, status: int) -> Histogram:
     if (child := _children.get(key)) is None:
         child = _children[key] = _DURATION.labels(method, route, str(status))
     return child
-
-
-def own_headers(request_id: str) -> dict[str, str]:
-    """What every answer carries: the id by which the log tells of it, and a `Server` that names no versions."""
-    return {"X-Request-Id": request_id, "Server": "chatmesh"}

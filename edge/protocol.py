@@ -1,5 +1,6 @@
 """What arrives and cannot be read as HTTP: refused as everything else is, and never repeated, in an answer or a log."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -7,7 +8,6 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from edge.observe import own_headers
 from edge.transcoder import Problem, problem_response
 from svckit import telemetry
 
@@ -21,6 +21,17 @@ _HEADER_LIMITS = "A header may have 16384 bytes, and a request 128 headers."
 class Server(web.Server):
     """aiohttp's low-level server with this file's limits and answers."""
 
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        headers: Mapping[str, str],
+        request_factory: Callable[..., web.BaseRequest],
+    ) -> None:
+        """`headers` are on the answers that are made here, as on all others."""
+        super().__init__(handler, request_factory=request_factory, handler_cancellation=True)
+        self.headers = headers
+
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=self._loop, max_line_size=_MOST_TARGET_BYTES, max_field_size=_MOST_HEADER_BYTES)
 
@@ -28,7 +39,11 @@ class Server(web.Server):
 class _Protocol(RequestHandler):
     """aiohttp's own answers are plain text with the bytes in question, and its log lines hold tracebacks with them."""
 
-    __slots__ = ()
+    __slots__ = ("_headers",)
+
+    def __init__(self, server: Server, **limits: Any) -> None:
+        super().__init__(server, **limits)
+        self._headers = server.headers
 
     def handle_error(
         self,
@@ -47,7 +62,7 @@ class _Protocol(RequestHandler):
         else:
             log.error("a request failed in the edge", exc_info=exc, request_id=request_id)
         response = problem_response(problem, request_id=request_id)
-        response.headers.update(own_headers(request_id))
+        response.headers.update(self._headers, **{"X-Request-Id": request_id})
         response.force_close()
         return response
 

@@ -9,8 +9,9 @@ from chatmesh.access.v1 import access_pb2
 from multidict import CIMultiDict
 
 from edge.callers import NOBODY, Caller, Callers
-from edge.observe import Observation, own_headers
+from edge.observe import Observation
 from edge.pages import Page
+from edge.policies import Policies
 from edge.transcoder import Call, Forwarding, Problem, Refused, Transcoder, problem_of, problem_response, timeout_of
 from svckit import identity, telemetry
 from svckit.errors import ServiceError
@@ -21,7 +22,6 @@ from svckit.rpc.status import status_of
 log = structlog.get_logger(__name__)
 
 _CLIENT_GONE = 499
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
 _FORWARDING = Forwarding(("Idempotency-Key", "Last-Event-ID"))
@@ -38,12 +38,14 @@ class Requests:
         rpcs: Mapping[str, Rpc],
         callers: Callers,
         credential: ServiceCredential,
+        policies: Policies,
     ) -> None:
         self._transcoder = transcoder
         self._pages = pages
         self._rpcs = rpcs
         self._callers = callers
         self._credential = credential
+        self.policies = policies
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve a request; whatever goes wrong becomes a problem document and one log line."""
@@ -60,8 +62,10 @@ class Requests:
                 seen.end(status)
 
     async def _answer(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
+        # Whatever is answered, a stream or an error, carries these.
+        headers = {**self.policies.headers, "X-Request-Id": request_id, **self.policies.cors.headers(request)}
         try:
-            response = await self._route(request, request_id, seen)
+            response = await self._route(request, request_id, headers, seen)
         except Refused as refused:
             response = _problem(refused.problem, request, request_id)
         except ServiceError as error:
@@ -75,10 +79,13 @@ class Requests:
             log.exception("a request failed in the edge")
             response = _problem(Problem(500, "internal", "The edge failed; see its log."), request, request_id)
         if not response.prepared:
-            response.headers.update(own_headers(request_id))
+            _add(headers, response)
         return response
 
-    async def _route(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
+    async def _route(
+        self, request: web.BaseRequest, request_id: str, headers: dict[str, str], seen: Observation
+    ) -> web.StreamResponse:
+        """What a request goes through, in this order."""
         page = self._pages.get((request.method, request.path))
         if page is not None:
             seen.route = request.path
@@ -87,12 +94,9 @@ class Requests:
             accept = ", ".join(request.headers.getall("Accept", ()))
             match = self._transcoder.match(request.method, request.raw_path, accept)
         except Refused as refused:
-            problem = self._unmatched(request.path, refused.problem)
-            if request.method == "OPTIONS" and "Allow" in problem.headers:
-                return web.Response(status=204, headers=problem.headers)
-            raise Refused(problem) from None
+            return self._unmatched(request, refused.problem)
         seen.route = match.route.template.text
-        _refuse_cross_site(request)
+        self.policies.cross_site.refuse(request)
         rpc = self._rpcs[match.route.path]
         caller = await self._caller(request, rpc)
         seen.user_id = caller.user_id
@@ -100,11 +104,20 @@ class Requests:
             metadata=self._metadata(request, request_id, caller),
             timeout=timeout_of(request.headers, rpc.timeout),
             request_id=request_id,
-            stream_headers=own_headers(request_id),
+            stream_headers=headers,
         )
         return await self._transcoder.serve(match, request, call)
 
-    def _unmatched(self, path: str, problem: Problem) -> Problem:
+    def _unmatched(self, request: web.BaseRequest, problem: Problem) -> web.Response:
+        """Answer OPTIONS, or refuse what no RPC and no page serves."""
+        problem = self._with_methods(request.path, problem)
+        methods = problem.headers.get("Allow")
+        if request.method != "OPTIONS" or methods is None:
+            raise Refused(problem) from None
+        preflight = self.policies.cors.preflight(request, methods=methods)
+        return web.Response(status=204, headers={"Allow": methods, **preflight})
+
+    def _with_methods(self, path: str, problem: Problem) -> Problem:
         """The refusal of a request that no RPC serves: for one to a page, which methods would be right."""
         methods = {method for method, page in self._pages if page == path}
         if problem.status != 404 or not methods:
@@ -130,7 +143,7 @@ class Requests:
             (telemetry.REQUEST_ID_KEY, request_id),
             (telemetry.TRACEPARENT_KEY, telemetry.outgoing()),
             (identity.SERVICE_AUTHORIZATION_KEY, f"Bearer {self._credential.token()}"),
-            ("x-client-ip", request.remote or ""),
+            ("x-client-ip", self.policies.addresses.of(request)),
             ("x-client-user-agent", _visible(request.headers.get("User-Agent", ""))),
         ]
         if caller.access_token:
@@ -139,13 +152,15 @@ class Requests:
         return metadata
 
 
-def _refuse_cross_site(request: web.BaseRequest) -> None:
-    """Refuse what another site has a browser do: a form can post JSON as text, and sign somebody in to its own account.
-
-    Browsers say so themselves (https://www.w3.org/TR/fetch-metadata/); programs do not, and are not what this is about.
-    """
-    if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise Refused(Problem(403, "cross_site_request", "Another site may not have this done in your name."))
+def _add(headers: Mapping[str, str], response: web.StreamResponse) -> None:
+    """Add to an answer what it does not say itself; an answer that may depend on several headers varies by all."""
+    for name, value in headers.items():
+        if name == "Vary":
+            response.headers.add(name, value)
+        else:
+            response.headers.setdefault(name, value)
+    # What is asked for with a cookie is nobody else's, and a copy must be compared before it is used.
+    response.headers.setdefault("Cache-Control", "no-store" if response.status >= 400 else "private, no-cache")
 
 
 def _visible(value: str) -> str:

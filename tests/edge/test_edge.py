@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 import re
 from typing import Any
 
@@ -136,20 +135,6 @@ async def test_identity_headers_from_outside_count_for_nothing(http: aiohttp.Cli
     forged = {"X-Service-Authorization": "Bearer edge", "X-User-Id": "1", "X-Client-Ip": "10.0.0.1"}
     async with http.get("/api/auth/me", headers=forged) as response:
         assert response.status == 401
-
-
-async def test_another_site_cannot_have_a_browser_sign_in(http: aiohttp.ClientSession) -> None:
-    form = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example", "Content-Type": "text/plain"}
-    async with http.post("/api/auth/signin", data=json.dumps(SIGN_UP), headers=form) as response:
-        refused = await problem(response)
-
-    assert (response.status, refused["code"]) == (403, "cross_site_request")
-
-
-@pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])
-async def test_the_products_own_pages_may_post(http: aiohttp.ClientSession, site: str) -> None:
-    async with http.post("/api/auth/signup", json=SIGN_UP, headers={"Sec-Fetch-Site": site}) as response:
-        assert response.ok
 
 
 async def test_an_rpc_that_nobody_has_written_yet_is_a_501(http: aiohttp.ClientSession) -> None:
