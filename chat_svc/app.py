@@ -9,6 +9,7 @@ from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
 
 from chat_svc import catalogue, models
+from chat_svc.consumer import Consumer
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
 from chat_svc.leases import Leases
@@ -67,9 +68,12 @@ async def serving(
         )
         leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
         relay = Relay(database=database, table=models.outbox, bus=bus)
+        consumer = Consumer(bus=bus, database=database, generations=generations)
         servicer = Chat(database=database, catalogue=offered, generations=generations, streams=streams, endings=endings)
         async with (
-            process.background(relay.run, signals.run, generations.hear_cancels, leases.hold, leases.watch),
+            process.background(
+                relay.run, consumer.run, signals.run, generations.hear_cancels, leases.hold, leases.watch
+            ),
             generations.owned(),
             server.running(
                 name=_NAME,

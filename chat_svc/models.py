@@ -7,7 +7,7 @@ from typing import ClassVar
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, Text, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from svckit.outbox import outbox_table
+from svckit.outbox import outbox_table, processed_table
 
 SCHEMA = "chat"
 
@@ -48,6 +48,16 @@ class Base(DeclarativeBase):
 
 
 outbox = outbox_table(Base.metadata)
+processed = processed_table(Base.metadata)
+
+
+class DeletedOwner(Base):
+    """A user whose account was deleted: nothing more is kept of them, and this only so that nothing new comes."""
+
+    __tablename__ = "deleted_owners"
+
+    owner_id: Mapped[str] = mapped_column(primary_key=True)
+    deleted_at: Mapped[datetime]
 
 
 class Conversation(Base):

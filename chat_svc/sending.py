@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import conversations, models, store
+from chat_svc import conversations, models, owners, store
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.models import Author, Conversation, Generation, Message, State
 from chat_svc.texts import title_of
@@ -43,8 +43,11 @@ class Accepted:
 
 
 async def repeated(session: AsyncSession, draft: Draft) -> Generation | None:
-    """The generation that the same draft has started before. From here on the owner's other sends wait."""
-    await store.lock_owner(session, draft.owner_id)
+    """The generation that the same draft has started before. From here on the owner's other sends wait.
+
+    Raises Unauthenticated when the owner's account is deleted.
+    """
+    await owners.take_turn(session, draft.owner_id)
     if not draft.idempotency_key:
         return None
     return await store.generation_of_key(session, draft.idempotency_key, owner_id=draft.owner_id)

@@ -8,7 +8,7 @@ from functools import partial
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
 
-from chat_svc import bridge, conversations, paging, store
+from chat_svc import bridge, conversations, owners, paging, store
 from chat_svc.catalogue import Catalogue
 from chat_svc.endings import Endings, text_of
 from chat_svc.failures import error_of
@@ -71,7 +71,7 @@ class Chat(ChatServiceServicer):
         owner_id, key = identity.user_id(), clean(request.idempotency_key)
         model = self._catalogue.choose(provider=request.provider, model=request.model)
         async with self._database.transaction() as session:
-            await store.lock_owner(session, owner_id)
+            await owners.take_turn(session, owner_id)
             made = await store.conversation_of_key(session, key, owner_id=owner_id) if key else None
             made = made or await conversations.create(
                 session,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import CTE, Select, delete, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from chat_svc.models import Conversation, Generation, Message, State
+from chat_svc.models import Conversation, DeletedOwner, Generation, Message, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,15 @@ class Answer(Told):
 async def lock_owner(session: AsyncSession, owner_id: str) -> None:
     """Let the owner's sends take turns: nobody counts running generations while another one is being added."""
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"chat:owner:{owner_id}", 0))))
+
+
+async def owner_is_deleted(session: AsyncSession, owner_id: str) -> bool:
+    return await session.get(DeletedOwner, owner_id) is not None
+
+
+async def add_deleted_owner(session: AsyncSession, owner_id: str, *, now: datetime) -> None:
+    """Note that the owner's account was deleted; again is fine."""
+    await session.execute(insert(DeletedOwner).values(owner_id=owner_id, deleted_at=now).on_conflict_do_nothing())
 
 
 # --- conversations
@@ -73,6 +83,11 @@ async def touch_conversation(session: AsyncSession, conversation_id: str, *, now
 async def delete_conversation(session: AsyncSession, conversation_id: str) -> None:
     """Delete it with its messages and generations."""
     await session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+
+
+async def delete_conversations_of(session: AsyncSession, owner_id: str) -> None:
+    """Delete all of the owner's, with their messages and generations."""
+    await session.execute(delete(Conversation).where(Conversation.owner_id == owner_id))
 
 
 # --- messages
@@ -175,6 +190,12 @@ async def running_in(session: AsyncSession, conversation_id: str) -> Sequence[st
     query = select(Generation.id).where(
         Generation.conversation_id == conversation_id, Generation.state == State.RUNNING
     )
+    return (await session.scalars(query)).all()
+
+
+async def running_of(session: AsyncSession, owner_id: str) -> Sequence[str]:
+    """The ids of the owner's generations that run."""
+    query = select(Generation.id).where(Generation.owner_id == owner_id, Generation.state == State.RUNNING)
     return (await session.scalars(query)).all()
 
 

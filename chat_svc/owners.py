@@ -1,0 +1,31 @@
+"""Owners of conversations: each one's changes take turns, and one whose account was deleted makes none any more."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chat_svc import store
+from svckit.errors import Unauthenticated
+
+
+async def take_turn(session: AsyncSession, owner_id: str) -> None:
+    """Let the owner's other sends wait until the transaction ends. Raises Unauthenticated when the account is deleted.
+
+    A token that was good when its request came in may be a deleted account's by now.
+    """
+    await store.lock_owner(session, owner_id)
+    if await store.owner_is_deleted(session, owner_id):
+        raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
+
+
+async def forget(session: AsyncSession, owner_id: str, *, now: datetime) -> Sequence[str]:
+    """Delete all that the owner has, for good; the ids of generations that ran.
+
+    No conversation's end is told: everybody hears of the account's, and would hear of the owner anew.
+    """
+    await store.lock_owner(session, owner_id)
+    await store.add_deleted_owner(session, owner_id, now=now)
+    running = await store.running_of(session, owner_id)
+    await store.delete_conversations_of(session, owner_id)
+    return running
