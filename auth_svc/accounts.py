@@ -10,7 +10,7 @@ from datetime import datetime
 from chatmesh.events.v1.events_pb2 import UserRegistered, UserVerified
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, audit, letters, models, passwords, store, tokens
+from auth_svc import addresses, attempts, audit, letters, models, passwords, store, tokens
 from auth_svc.addresses import Address
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -98,6 +98,7 @@ class Accounts:
             user, now = await self._use_token(session, token, Kind.RESET_PASSWORD)
             user.password_hash = new_hash
             await store.void_mail_tokens(session, user.id)
+            await attempts.forget_all(session, user.email_key)
             ended = await store.revoke_sessions_of(session, user.id, now=now)
             await _verify(session, user, now)
             await store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))

@@ -16,10 +16,12 @@ from svckit.ids import new_id
 class Fact(StrEnum):
     """What happened."""
 
+    SIGN_IN_FAILED = "sign_in.failed"
     SESSION_OPENED = "session.opened"
     SESSION_ENDED = "session.ended"
     OTHER_SESSIONS_ENDED = "session.others_ended"
     REFRESH_TOKEN_REUSED = "refresh_token.reused"  # noqa: S105 - a name
+    PASSWORD_WRONG = "password.wrong"  # noqa: S105 - a name
     PASSWORD_CHANGED = "password.changed"  # noqa: S105 - a name
     PASSWORD_RESET = "password.reset"  # noqa: S105 - a name
     USER_VERIFIED = "user.verified"

@@ -117,6 +117,19 @@ class RefreshToken(Base):
     """What makes its successor of it, while that may be asked for again; see `refreshing`."""
 
 
+class Attempts(Base):
+    """How many passwords were tried for an account lately; see `attempts`. It may be an account that there is not."""
+
+    __tablename__ = "attempts"
+
+    account: Mapped[bytes] = mapped_column(primary_key=True)
+    """SHA-256 of its address's key, so that this is no list of what people typed."""
+    network: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    last_at: Mapped[datetime]
+    blocked_until: Mapped[datetime]
+
+
 class AuditEvent(Base):
     """Something that happened to an account; see `audit`. It outlives the account, so nothing refers to one."""
 

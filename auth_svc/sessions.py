@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from chatmesh.events.v1.events_pb2 import UserSignedIn
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, audit, models, store, tokens
+from auth_svc import addresses, attempts, audit, models, store, tokens
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -83,15 +83,21 @@ class Sessions:
     async def sign_in(self, *, email: str, password: str, caller: Caller) -> SignedIn:
         """Open a session.
 
-        Raises Unauthenticated for an unknown address and a wrong password alike, after the same work, and
-        FailedPrecondition (EMAIL_NOT_VERIFIED) to whoever knows the password of an account that is not verified.
+        Raises Unauthenticated for an unknown address, a wrong password and a disabled account alike, after the same
+        work, ResourceExhausted after too many of them, and FailedPrecondition (EMAIL_NOT_VERIFIED) to whoever knows the
+        password of an account that is not verified.
         """
-        user = await self._find(email)
+        email_key = _key_of(email)
+        async with self._database.transaction() as session:
+            await attempts.begin(session, email_key, caller, now=self._clock())
+            user = await store.find_user_by_email(session, email_key)
         known = user.password_hash if user else None
         right = await self._passwords.verify(password, known)
         if user is None or known is None or not right or user.disabled_at is not None:
+            await self._note_failure(user, caller)
             raise _wrong_credentials()
         if not user.verified:
+            await self._forgive(email_key, caller)
             raise FailedPrecondition("the address is not verified yet: see your mail", reason="EMAIL_NOT_VERIFIED")
         return await self._open(user.id, known, await self._passwords.rehash(password, known), caller)
 
@@ -143,13 +149,15 @@ class Sessions:
                 await store.touch_session(session, opened.id, now=now, expires_at=idle_end(opened, now))
         return opened.id, self._issue(user, opened, now)
 
-    async def _find(self, email: str) -> User | None:
-        try:
-            address = addresses.parse(email)
-        except InvalidArgument:
-            return None  # no account has it
+    async def _note_failure(self, user: User | None, caller: Caller) -> None:
         async with self._database.transaction() as session:
-            return await store.find_user_by_email(session, address.key)
+            audit.note(
+                session, Fact.SIGN_IN_FAILED, user_id=user.id if user else None, caller=caller, now=self._clock()
+            )
+
+    async def _forgive(self, email_key: str, caller: Caller) -> None:
+        async with self._database.transaction() as session:
+            await attempts.forgive(session, email_key, caller)
 
     async def _open(self, user_id: str, known: str, new_hash: str | None, caller: Caller) -> SignedIn:
         """Keep a new session, unless the password has changed since it was checked."""
@@ -160,6 +168,7 @@ class Sessions:
             if user is None or user.disabled_at is not None:
                 raise _wrong_credentials()
             user.password_hash = new_hash or known
+            await attempts.forgive(session, user.email_key, caller)
             opened = _new_session(user, session_token, caller, now)
             session.add(opened)
             await session.flush()
@@ -199,6 +208,14 @@ def _kept(refresh_token: str, session: Session) -> RefreshToken:
         created_at=session.created_at,
         expires_at=session.expires_at,
     )
+
+
+def _key_of(email: str) -> str:
+    """The key of an address; of what is no address, something that is no account's."""
+    try:
+        return addresses.parse(email).key
+    except InvalidArgument:
+        return tokens.digest(email).hex()
 
 
 def _wrong_credentials() -> Unauthenticated:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import Letter, MailToken, RefreshToken, Session, StoredKey, User
+from auth_svc.models import Attempts, Letter, MailToken, RefreshToken, Session, StoredKey, User
 
 LETTERS_CHANNEL = "auth_letters"
 
@@ -178,6 +178,30 @@ async def forget_salts(session: AsyncSession, session_id: str, *, used_before: d
     """From here on nobody can tell the successors of the session's tokens that were used before that time."""
     used = update(RefreshToken).where(RefreshToken.session_id == session_id, RefreshToken.used_at < used_before)
     await session.execute(used.values(salt=None))
+
+
+# --- attempts to sign in
+
+
+async def lock_attempts(session: AsyncSession, account: bytes) -> None:
+    """One transaction at a time counts an account's attempts. Whoever locks its user as well locks the user first."""
+    name = f"auth:attempts:{account.hex()}"
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+async def find_attempts(session: AsyncSession, account: bytes, network: str) -> Attempts | None:
+    return await session.get(Attempts, (account, network))
+
+
+async def forget_attempts(session: AsyncSession, account: bytes) -> None:
+    await session.execute(delete(Attempts).where(Attempts.account == account))
+
+
+async def signed_in_from(session: AsyncSession, email_key: str, ip_address: str) -> bool:
+    """Whether there is a session of that account that was opened from there, alive or not."""
+    opened = select(Session.id).join(User, User.id == Session.user_id)
+    found = opened.where(User.email_key == email_key, Session.ip_address == ip_address).limit(1)
+    return await session.scalar(found) is not None
 
 
 # --- signing keys

@@ -26,8 +26,7 @@ class HeldHasher(CountingHasher):
 async def test_hashing_holds_up_nothing_else_and_its_queue_has_an_end(start: Start) -> None:
     hasher = HeldHasher()
     async with start(hasher=hasher, argon2_workers=1) as auth:
-        person = auth.person()
-        calls = [asyncio.ensure_future(_outcome(person.sign_in())) for _ in range(101)]
+        calls = [asyncio.ensure_future(_outcome(auth.person().sign_in())) for _ in range(101)]
         try:
             done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             assert (await auth.stub.ListSigningKeys(pb.ListSigningKeysRequest())).keys
