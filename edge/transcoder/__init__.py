@@ -11,9 +11,10 @@ from edge.transcoder.escapes import Unescape
 from edge.transcoder.forwarding import Forwarding, call_of, timeout_of
 from edge.transcoder.grpc_upstream import GrpcUpstream
 from edge.transcoder.options import Call, Options
-from edge.transcoder.problems import FieldError, Problem, Refused, problem_of, problem_response
+from edge.transcoder.problems import FieldError, Problem, Refused, problem_response
 from edge.transcoder.router import Match
 from edge.transcoder.routes import Route
+from edge.transcoder.statuses import problem_of
 from edge.transcoder.transcoder import Transcoder
 from edge.transcoder.upstream import Metadata, Reply, ReplyStream, Upstream, UpstreamError
 

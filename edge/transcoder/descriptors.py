@@ -1,5 +1,6 @@
 """A descriptor set as the transcoder needs it: its types, and the HTTP rules of its RPCs."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
@@ -7,6 +8,8 @@ from protobuf import DescMethod, DescService, Registry
 from protobuf.wkt import FileDescriptorSet
 
 from edge.transcoder.templates import Template, TemplateError, parse
+
+_AFTER_UNDERSCORES = re.compile(r"_+(.?)")
 
 
 class RuleError(ValueError):
@@ -33,7 +36,7 @@ def registry_of(descriptors: bytes) -> Registry:
         for enum in file.enum_type:
             _first_alias_last(enum)
         for message in file.message_type:
-            _first_aliases_last(message)
+            _complete(message)
     return files.to_registry()
 
 
@@ -77,11 +80,18 @@ def _binding(method: DescMethod, rule: Any) -> Rule:
     return Rule(method, kind, template, rule.body, rule.response_body)
 
 
-def _first_aliases_last(message: Any) -> None:
+def _complete(message: Any) -> None:
     for enum in message.enum_type:
         _first_alias_last(enum)
+    for field in message.field:
+        field.json_name = field.json_name or _json_name(field.name)
     for nested in message.nested_type:
-        _first_aliases_last(nested)
+        _complete(nested)
+
+
+def _json_name(name: str) -> str:
+    """The JSON name of a field that has none: protoc writes it, but not into the descriptors of generated code."""
+    return _AFTER_UNDERSCORES.sub(lambda found: found[1].upper(), name)
 
 
 def _first_alias_last(enum: Any) -> None:

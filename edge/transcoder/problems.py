@@ -1,45 +1,15 @@
 """Problem documents (RFC 9457): the one shape of every error that leaves over HTTP."""
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 from multidict import CIMultiDict
 
 CONTENT_TYPE = "application/problem+json"
-
-# google/rpc/code.proto names the HTTP status of each code beside it.
-_HTTP_STATUS = {
-    code_pb2.OK: 200,
-    code_pb2.CANCELLED: 499,
-    code_pb2.UNKNOWN: 500,
-    code_pb2.INVALID_ARGUMENT: 400,
-    code_pb2.DEADLINE_EXCEEDED: 504,
-    code_pb2.NOT_FOUND: 404,
-    code_pb2.ALREADY_EXISTS: 409,
-    code_pb2.PERMISSION_DENIED: 403,
-    code_pb2.UNAUTHENTICATED: 401,
-    code_pb2.RESOURCE_EXHAUSTED: 429,
-    code_pb2.FAILED_PRECONDITION: 400,
-    code_pb2.ABORTED: 409,
-    code_pb2.OUT_OF_RANGE: 400,
-    code_pb2.UNIMPLEMENTED: 501,
-    code_pb2.INTERNAL: 500,
-    code_pb2.UNAVAILABLE: 503,
-    code_pb2.DATA_LOSS: 500,
-}
-
-# Without details it is a channel that speaks: of addresses inside, or in words that help nobody.
-_SAID_BY_CHANNELS = {
-    code_pb2.UNAVAILABLE: "The service is not available.",
-    code_pb2.DEADLINE_EXCEEDED: "The service did not answer in time.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +23,17 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as HTTP says it. `code` is stable and in lower_snake_case; `detail` is for people."""
+    """An error as HTTP says it. `code` is stable and in lower_snake_case; `detail` is for people.
+
+    `details` are for programs: the service's own, as ProtoJSON with `@type`.
+    """
 
     status: int
     code: str
     detail: str = ""
     errors: Sequence[FieldError] = ()
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    details: Sequence[object] = ()
 
     def document(self, *, instance: str = "", request_id: str = "") -> dict[str, Any]:
         """The members of the problem document, without those that are empty."""
@@ -72,6 +46,7 @@ class Problem:
             "code": self.code,
             "requestId": request_id,
             "errors": [_error(error) for error in self.errors],
+            "details": list(self.details),
         }
         return {name: value for name, value in members.items() if value}
 
@@ -98,61 +73,6 @@ def document_bytes(problem: Problem, *, instance: str = "", request_id: str = ""
     """The problem document as compact JSON, in one line."""
     members = problem.document(instance=instance, request_id=request_id)
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def problem_of(code: int, message: str, details: bytes = b"") -> Problem:
-    """The problem that an RPC's status is.
-
-    `details` is a serialized google.rpc.Status; what it holds beyond BadRequest, ErrorInfo and RetryInfo, or what
-    cannot be read, is left out.
-    """
-    status = _status(details)
-    problem = Problem(_HTTP_STATUS.get(code, 500), _code_name(code), message)
-    if code in _SAID_BY_CHANNELS and not status.details:
-        problem = replace(problem, detail=_SAID_BY_CHANNELS[code])
-    for packed in status.details:
-        problem = _with_detail(problem, packed)
-    return problem
-
-
-def _with_detail(problem: Problem, packed: Any) -> Problem:
-    """The problem with what one packed detail says."""
-    try:
-        if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            reason = error_details_pb2.ErrorInfo.FromString(packed.value).reason.lower()
-            return replace(problem, code=reason or problem.code)
-        if packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
-            problem.headers["Retry-After"] = str(max(0, delay.seconds + (delay.nanos > 0)))
-        elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            found = error_details_pb2.BadRequest.FromString(packed.value).field_violations
-            errors = (FieldError(json_path(item.field), item.description, item.reason.lower()) for item in found)
-            detail = problem.detail
-            for item in found:  # a message that names fields names them as the errors beside it do
-                detail = detail.replace(f"{item.field}: ", f"{json_path(item.field)}: ")
-            return replace(problem, detail=detail, errors=(*problem.errors, *errors))
-    except DecodeError:
-        pass
-    return problem
-
-
-def json_path(path: str) -> str:
-    """A field path in JSON's spelling: `line_items[0].unit_price` is `lineItems[0].unitPrice`."""
-    return _SNAKE.sub(lambda found: found[1].upper(), path)
-
-
-_SNAKE = re.compile(r"_([a-z0-9])(?=[^\"]*(?:\"[^\"]*\"[^\"]*)*$)")  # a map key in quotes is data
-
-
-def _status(details: bytes) -> Any:
-    try:
-        return status_pb2.Status.FromString(details)
-    except DecodeError:
-        return status_pb2.Status()
-
-
-def _code_name(code: int) -> str:
-    return str(code_pb2.Code.Name(code)).lower() if code in _HTTP_STATUS else "unknown"
 
 
 def _title(status: int) -> str:

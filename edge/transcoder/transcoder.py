@@ -11,10 +11,11 @@ from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.metadata import error_headers_of, refuse_own, status_of, stream_headers_of
 from edge.transcoder.options import Call, Options
-from edge.transcoder.problems import Problem, Refused, document_bytes, problem_of, problem_response
+from edge.transcoder.problems import Problem, Refused, document_bytes, problem_response
 from edge.transcoder.reading import read_message
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
+from edge.transcoder.statuses import problem_of
 from edge.transcoder.streaming import StreamWriter
 from edge.transcoder.upstream import Upstream, UpstreamError
 
@@ -130,7 +131,7 @@ class Transcoder:
         return Refused(problem)
 
     def _problem(self, error: UpstreamError) -> Problem:
-        return problem_of(error.code, error.message, error.details)
+        return problem_of(error.code, error.message, error.details, self.registry)
 
 
 def _path(request: web.BaseRequest) -> str:

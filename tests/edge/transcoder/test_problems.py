@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from edge.transcoder import Call, Options, problem_of
-from edge.transcoder.problems import json_path
+from edge.transcoder.statuses import json_path
 from tests.edge.transcoder.probe import Edge, serving
 
 
@@ -147,12 +147,112 @@ def test_details_that_cannot_be_read_are_left_out(broken: bytes) -> None:
     assert (problem.status, problem.code, problem.detail) == (404, "not_found", "gone")
 
 
-async def test_details_travel_from_the_service_to_the_client(edge: Edge) -> None:
-    detail = {"@type": "type.googleapis.com/probe.v1.Child", "text": "unknown to the edge's errors"}
+def test_what_programs_may_want_to_know_is_shown_with_its_type() -> None:
+    quota = error_details_pb2.QuotaFailure.Violation(subject="user:7", description="2 at a time")
+    precondition = error_details_pb2.PreconditionFailure.Violation(type="TOS", subject="x", description="accept them")
+    link = error_details_pb2.Help.Link(description="how", url="https://example.com/how")
 
-    answer = await edge("POST", "/fail", json.dumps({"code": 8, "message": "slow down", "details": [detail]}))
+    problem = problem_of(
+        9,
+        "no",
+        details(
+            error_details_pb2.ErrorInfo(reason="TOO_MANY", domain="example.com", metadata={"limit": "2"}),
+            error_details_pb2.QuotaFailure(violations=[quota]),
+            error_details_pb2.PreconditionFailure(violations=[precondition]),
+            error_details_pb2.ResourceInfo(resource_type="book", resource_name="books/1", owner="user:7"),
+            error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000)),
+            error_details_pb2.Help(links=[link]),
+        ),
+    )
 
-    assert (answer.status, json.loads(answer.body)["detail"]) == (429, "slow down")
+    url = "type.googleapis.com/google.rpc."
+    assert problem.document()["details"] == [
+        {"@type": url + "ErrorInfo", "reason": "TOO_MANY", "domain": "example.com", "metadata": {"limit": "2"}},
+        {"@type": url + "QuotaFailure", "violations": [{"subject": "user:7", "description": "2 at a time"}]},
+        {
+            "@type": url + "PreconditionFailure",
+            "violations": [{"type": "TOS", "subject": "x", "description": "accept them"}],
+        },
+        {"@type": url + "ResourceInfo", "resourceType": "book", "resourceName": "books/1", "owner": "user:7"},
+        {"@type": url + "RetryInfo", "retryDelay": "1.500s"},
+        {"@type": url + "Help", "links": [{"description": "how", "url": "https://example.com/how"}]},
+    ]
+
+
+def test_debug_information_is_never_shown() -> None:
+    debug = error_details_pb2.DebugInfo(stack_entries=["secret.py"], detail="secret")
+    hidden = status_pb2.Status(code=13)
+    hidden.details.add().Pack(debug)
+
+    problem = problem_of(13, "no", details(debug, hidden, error_details_pb2.ErrorInfo(reason="BROKEN")))
+
+    assert [detail["reason"] for detail in problem.document()["details"]] == ["BROKEN"]
+    assert "secret" not in json.dumps(problem.document())
+
+
+def test_words_for_people_replace_those_for_developers() -> None:
+    localized = error_details_pb2.LocalizedMessage(locale="de-CH", message="Nicht gefunden")
+    violation = error_details_pb2.BadRequest.FieldViolation(field="name", description="too long")
+    violation.localized_message.CopyFrom(error_details_pb2.LocalizedMessage(locale="de-CH", message="zu lang"))
+    request = error_details_pb2.BadRequest(field_violations=[violation])
+
+    problem = problem_of(3, "row 7 is missing", details(localized, request))
+
+    assert (problem.detail, problem.errors[0].detail) == ("Nicht gefunden", "zu lang")
+    assert problem.headers["Content-Language"] == "de-CH"
+
+
+def test_a_locale_that_is_none_becomes_no_header() -> None:
+    localized = error_details_pb2.LocalizedMessage(locale="de\r\nSet-Cookie: a=b", message="x")
+
+    assert "Content-Language" not in problem_of(3, "no", details(localized)).headers
+
+
+async def test_a_service_s_own_details_travel_to_the_client_and_unreadable_ones_hide_nothing(edge: Edge) -> None:
+    failure = {
+        "code": 8,
+        "message": "slow down",
+        "details": [
+            {"@type": "type.googleapis.com/probe.v1.Child", "text": "own"},
+            {"@type": "type.googleapis.com/google.protobuf.Duration", "value": "3s"},
+            {"@type": "type.googleapis.com/probe.v1.Probe", "mask": "a"},
+        ],
+    }
+
+    answer = await edge("POST", "/fail", json.dumps(failure))
+
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["detail"], problem["code"]) == (429, "slow down", "resource_exhausted")
+    assert problem["details"] == failure["details"]
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        Packed(type_url="type.googleapis.com/nope.Nope", value=b"x"),
+        Packed(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff"),
+        Packed(type_url="type.googleapis.com/google.rpc.RetryInfo", value=b"\x0a\x0b\x08" + b"\xff" * 9 + b"\x01"),
+        Packed(type_url="no slash"),
+        Packed(type_url="/"),
+        Packed(type_url="type.googleapis.com/google.protobuf.Any", value=b"\x0a\x03a/b"),
+    ],
+)
+def test_a_detail_that_cannot_be_shown_hides_no_other(unreadable: Packed) -> None:
+    known = error_details_pb2.ErrorInfo(reason="GONE")
+
+    problem = problem_of(5, "no", details(unreadable, known, unreadable))
+
+    assert problem.code == "gone"
+    assert [detail["reason"] for detail in problem.document()["details"] if "reason" in detail] == ["GONE"]
+
+
+async def test_an_error_on_the_way_of_a_stream_shows_its_details(edge: Edge) -> None:
+    detail = {"@type": "type.googleapis.com/probe.v1.Child", "text": "own"}
+    failure = {"code": 5, "message": "gone", "details": [detail]}
+
+    answer = await edge("POST", "/s/count", json.dumps({"count": 1, "failure": failure}), Accept="application/x-ndjson")
+
+    assert json.loads(answer.text.splitlines()[-1])["error"]["details"] == [detail]
 
 
 @pytest.mark.parametrize(
