@@ -10,8 +10,9 @@ from edge.transcoder.fields import by_name, is_http_body, kind_of
 from edge.transcoder.framing import EVENTS, JSON, LINES, framing
 from edge.transcoder.openapi.rules import Schema
 from edge.transcoder.openapi.schemas import Schemas
-from edge.transcoder.problems import CONTENT_TYPE, problem_of
+from edge.transcoder.problems import CONTENT_TYPE
 from edge.transcoder.routes import Route
+from edge.transcoder.statuses import problem_of
 
 PROBLEM = "Problem"
 FIELD_ERROR = "FieldError"
