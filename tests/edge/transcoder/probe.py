@@ -42,10 +42,10 @@ class Messages:
         pool = descriptor_pool.DescriptorPool()
         for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors).file:
             pool.Add(file)
-        self._pool = pool
+        self.pool = pool
 
     def __getitem__(self, name: str) -> Any:
-        return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(name))
+        return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(name))
 
 
 @dataclass
@@ -168,7 +168,7 @@ def _handlers(servicer: ProbeServicer) -> tuple[grpc.GenericRpcHandler, ...]:
     echoes = [
         *("GetMessage", "Query", "Star", "NoBody", "TextBody", "ListBody", "MapBody", "TimestampBody", "ChildBody"),
         *("ValueBody", "BytesBody", "EchoText", "EchoInt64", "EchoList", "EchoTimestamp", "EchoColor", "EchoChild"),
-        *("EchoMap", "Nothing", "Mirror", "UpdateShelf"),
+        *("EchoMap", "Nothing", "Mirror"),
     ]
     unary: Handlers = {name: grpc.unary_unary_rpc_method_handler(servicer.echo) for name in echoes}
     streams: Handlers = {
