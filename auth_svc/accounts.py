@@ -4,13 +4,12 @@ Nobody learns from an answer, or from how long it took, whether an address has a
 mail, and the work before the answer is the same.
 """
 
-import unicodedata
 from datetime import datetime
 
 from chatmesh.events.v1.events_pb2 import UserRegistered, UserVerified
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, letters, models, passwords, store, tokens
+from auth_svc import addresses, attempts, audit, letters, models, passwords, store, texts, tokens
 from auth_svc.addresses import Address
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -60,8 +59,7 @@ class Accounts:
         """
         address = addresses.parse(email)
         passwords.refuse_weak(password, address)
-        _refuse_control_characters("name", name)
-        user = _new_user(address, name.strip(), await self._passwords.hash(password), now=self._clock())
+        user = _new_user(address, texts.line("name", name), await self._passwords.hash(password), now=self._clock())
         async with self._database.transaction() as session:
             if await store.add_user(session, user):
                 await _tell_registered(session, user)
@@ -176,9 +174,3 @@ def _new_user(address: Address, name: str, password_hash: str, *, now: datetime)
         password_hash=password_hash,
         created_at=now,
     )
-
-
-def _refuse_control_characters(field: str, text: str) -> None:
-    """PostgreSQL keeps no NUL, and nobody's name has a line break."""
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        raise InvalidArgument.of(field, "must not contain control characters")

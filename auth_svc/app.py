@@ -12,6 +12,8 @@ from auth_svc import clock as clocks
 from auth_svc import models, passwords, signing_keys
 from auth_svc.access_tokens import ACCESS_TOKEN_LIFE, AccessTokens
 from auth_svc.accounts import Accounts
+from auth_svc.administration import Administration
+from auth_svc.api_keys import ApiKeys
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.letters import Stationery
@@ -63,6 +65,8 @@ async def serving(
                 database=database, passwords=pool, access_tokens=access_tokens, endings=endings, clock=clock
             ),
             refreshing=Refreshing(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
+            api_keys=ApiKeys(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
+            administration=Administration(database=database, endings=endings, clock=clock),
             database=database,
             secure_cookies=settings.production,
         )

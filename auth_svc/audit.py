@@ -25,6 +25,12 @@ class Fact(StrEnum):
     PASSWORD_CHANGED = "password.changed"  # noqa: S105 - a name
     PASSWORD_RESET = "password.reset"  # noqa: S105 - a name
     USER_VERIFIED = "user.verified"
+    USER_DELETED = "user.deleted"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    ROLE_CHANGED = "user.role_changed"
+    API_KEY_MADE = "api_key.made"
+    API_KEY_DELETED = "api_key.deleted"
 
 
 def note(

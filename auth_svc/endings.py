@@ -1,7 +1,7 @@
 """How every process hears of sessions that ended: Redis carries the news, PostgreSQL keeps the truth.
 
-A session is revoked in PostgreSQL first. Should the process, or Redis, go away before the news is out, the news is told
-again: at start, whenever telling failed, and when Redis has lost what it knew.
+A session is revoked in PostgreSQL first; so is what an API key stood for. Should the process, or Redis, go away before
+the news is out, the news is told again: at start, whenever telling failed, and when Redis has lost what it knew.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Endings:
         self._all_told = True  # before reading: what ends from here on announces itself, or says that it failed
         now = self._clock()
         async with self._database.transaction() as session:
-            recent = await store.sessions_revoked_since(session, now - self._memory)
+            recent = await store.ended_since(session, now - self._memory)
         for session_id, revoked_at in recent:
             await revoke(self._redis, session_id, for_=revoked_at + self._memory - now)
         await self._redis.set(_TOLD, 1)

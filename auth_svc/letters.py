@@ -28,6 +28,8 @@ class Kind(StrEnum):
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a name
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
     SESSION_STOLEN = "session_stolen"
+    API_KEY_MADE = "api_key_made"
+    ACCOUNT_DELETED = "account_deleted"
 
     @property
     def lifetime(self) -> timedelta:
@@ -44,8 +46,8 @@ _PAGES = {Kind.VERIFY_ADDRESS: "verify-email", Kind.RESET_PASSWORD: "reset-passw
 _TEMPLATES = files("auth_svc") / "templates"
 
 
-def letter(kind: Kind, email_key: str, *, now: datetime) -> Letter:
-    """A new letter to that address, due at once."""
+def letter(kind: Kind, email_key: str, *, now: datetime, recipient: str | None = None) -> Letter:
+    """A new letter to that account, due at once; to `recipient` if the account will be gone."""
     return Letter(
         id=new_id(),
         kind=kind,
@@ -54,6 +56,7 @@ def letter(kind: Kind, email_key: str, *, now: datetime) -> Letter:
         due_at=now,
         expires_at=now + kind.lifetime,
         attempts=0,
+        recipient=recipient,
     )
 
 

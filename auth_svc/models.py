@@ -38,7 +38,8 @@ class User(Base):
     """What makes two spellings one address; see `addresses.Address`."""
     name: Mapped[str]
     role: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str | None]
+    """None: nobody signs in with a password."""
     created_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
@@ -84,6 +85,8 @@ class Letter(Base):
     expires_at: Mapped[datetime]
     """After this nobody wants it any more."""
     attempts: Mapped[int] = mapped_column(default=0)
+    recipient: Mapped[str | None]
+    """Where it goes when there is no account any more; else the account says so."""
 
 
 class Session(Base):
@@ -115,6 +118,32 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None]
     salt: Mapped[bytes | None]
     """What makes its successor of it, while that may be asked for again; see `refreshing`."""
+
+
+class ApiKey(Base):
+    """A key for programs, as its SHA-256; see `api_keys`."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    session_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    """The `sid` of the access tokens that are made for it: another one from when those before must not count."""
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+
+class Ending(Base):
+    """A `sid` whose access tokens ended, where no session can say so: of an API key, or of a deleted account."""
+
+    __tablename__ = "endings"
+
+    session_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    ended_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Attempts(Base):

@@ -1,6 +1,12 @@
 """What signed-in people do to their own account."""
 
-from auth_svc import addresses, attempts, audit, letters, passwords, sessions, store
+from datetime import datetime, timedelta
+
+from chatmesh.events.v1.events_pb2 import UserDeleted
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_svc import addresses, attempts, audit, letters, models, passwords, sessions, store, texts
+from auth_svc.administration import keep_an_administrator
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
@@ -8,8 +14,11 @@ from auth_svc.endings import Endings
 from auth_svc.letters import Kind
 from auth_svc.models import Session, User
 from auth_svc.passwords import Passwords
-from svckit.errors import Unauthenticated
+from svckit import events, outbox
+from svckit.errors import FailedPrecondition, Unauthenticated
 from svckit.postgres import Database
+
+_FRESH = timedelta(minutes=10)
 
 
 class OwnAccount:
@@ -29,6 +38,34 @@ class OwnAccount:
             raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
         return user
 
+    async def rename(self, user_id: str, name: str | None) -> User:
+        """The account, under its new name if there is one; InvalidArgument."""
+        if name is not None:
+            async with self._database.transaction() as session:
+                await store.rename_user(session, user_id, texts.line("name", name))
+        return await self.find(user_id)
+
+    async def delete(self, *, password: str, caller: Caller) -> None:
+        """Delete the account and all that hangs on it, tell the other services, and mail whoever had it.
+
+        Raises Unauthenticated if the password is wrong, ResourceExhausted after too many of those, FailedPrecondition
+        for the last administrator and for a sign-in that is too long ago, PermissionDenied for an API key.
+        """
+        user = await self.find(caller.user_id)
+        await self._admit(user, password, caller)
+        now = self._clock()
+        async with self._database.transaction() as session:
+            await store.lock_administrators(session)
+            locked = await store.lock_user(session, user.id)
+            if locked is None or locked.password_hash != user.password_hash:
+                raise _wrong_password()
+            await keep_an_administrator(session, locked)
+            ended = await store.end_access(session, user.id, now=now)
+            await store.delete_user(session, locked)
+            await store.add_endings(session, ended, now=now)
+            await _tell_deleted(session, locked, caller, now)
+        await self._endings.announce(ended)
+
     async def change_password(self, *, current: str, new: str, caller: Caller) -> None:
         """Set a new password and end every other session.
 
@@ -40,8 +77,8 @@ class OwnAccount:
         passwords.refuse_weak(new, addresses.parse(user.email), field="new_password")
         new_hash, now = await self._passwords.hash(new), self._clock()
         async with self._database.transaction() as session:
-            unchanged = await store.lock_user_with_password(session, user.id, user.password_hash)
-            if unchanged is None:
+            unchanged = await store.lock_user(session, user.id)
+            if unchanged is None or unchanged.password_hash != user.password_hash:
                 raise _wrong_password()
             unchanged.password_hash = new_hash
             await attempts.forgive(session, user.email_key, caller)
@@ -52,16 +89,35 @@ class OwnAccount:
         await self._endings.announce(ended)
 
     async def _admit(self, user: User, password: str, caller: Caller) -> Session:
-        """The caller's session, once the password was given again: a session may be somebody else's by now."""
+        """The caller's session, once the password was given again: a session may be somebody else's by now.
+
+        Without a password, a session that was opened just now says as much.
+        """
         now = self._clock()
         async with self._database.transaction() as session:
             own = await sessions.own_session(session, caller, now=now)
+            if user.password_hash is None:
+                _refuse_stale(own, now)
+                return own
             await attempts.begin(session, user.email_key, caller, now=now)
         if not await self._passwords.verify(password, user.password_hash):
             async with self._database.transaction() as session:
                 audit.note(session, Fact.PASSWORD_WRONG, user_id=user.id, caller=caller, now=now)
             raise _wrong_password()
         return own
+
+
+def _refuse_stale(own: Session, now: datetime) -> None:
+    if now - own.created_at > _FRESH:
+        raise FailedPrecondition("sign in again to do this", reason="SIGN_IN_AGAIN")
+
+
+async def _tell_deleted(session: AsyncSession, user: User, caller: Caller, now: datetime) -> None:
+    told = events.event(UserDeleted(user_id=user.id), source="auth", about=user.id, time=now)
+    await outbox.add(session, models.outbox, told)
+    letter = letters.letter(Kind.ACCOUNT_DELETED, user.email_key, now=now, recipient=user.email)
+    await store.add_letter(session, letter)
+    audit.note(session, Fact.USER_DELETED, user_id=user.id, caller=caller, now=now)
 
 
 def _wrong_password() -> Unauthenticated:

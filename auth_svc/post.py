@@ -71,16 +71,13 @@ class Post:
         token = tokens.new_token()
         async with self._database.transaction() as session:
             user = await store.lock_user_by_email(session, letter.email_key)
-            if (
-                user is None
-                or not await store.letter_is_wanted(session, letter.id)
-                or not _has_a_point(letter, user, now)
-            ):
+            to = letter.recipient or (user and user.email)
+            if not (to and await store.letter_is_wanted(session, letter.id) and _has_a_point(letter, user, now)):
                 await store.drop_letter(session, letter.id)
                 return None
-            if Kind(letter.kind).carries_token:
+            if user and Kind(letter.kind).carries_token:
                 await store.add_mail_token(session, _kept(token, letter, user, now))
-        return Mail(letter, self._stationery.write(letter, to=user.email, token=token, now=now))
+        return Mail(letter, self._stationery.write(letter, to=to, token=token, now=now))
 
     async def _send_all(self, mails: Sequence[Mail]) -> None:
         left = list(mails)
@@ -115,11 +112,13 @@ class Post:
                 await store.delay_letter(session, letter.id, until=self._clock() + delay)
 
 
-def _has_a_point(letter: Letter, user: User, now: datetime) -> bool:
+def _has_a_point(letter: Letter, user: User | None, now: datetime) -> bool:
     """Whether the account is still such that its owner should get the letter."""
     if letter.expires_at <= now:
         log.error("mail was given up", letter=letter.id, kind=letter.kind, attempts=letter.attempts)
         return False
+    if user is None:
+        return letter.kind == Kind.ACCOUNT_DELETED
     answered = user.verified and letter.kind == Kind.VERIFY_ADDRESS
     return user.disabled_at is None and not answered
 

@@ -6,11 +6,24 @@ Who locks a user's row locks it first, before anything that hangs on it: so no t
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import Attempts, Letter, MailToken, RefreshToken, Session, StoredKey, User
+from auth_svc.models import (
+    ApiKey,
+    Attempts,
+    AuditEvent,
+    Ending,
+    Letter,
+    MailToken,
+    RefreshToken,
+    Session,
+    StoredKey,
+    User,
+)
+from svckit.identity import Role
+from svckit.ids import new_id
 
 LETTERS_CHANNEL = "auth_letters"
 
@@ -32,6 +45,10 @@ async def find_user_by_email(session: AsyncSession, email_key: str) -> User | No
     return await session.scalar(select(User).where(User.email_key == email_key))
 
 
+async def lock_user(session: AsyncSession, user_id: str) -> User | None:
+    return await session.scalar(select(User).where(User.id == user_id).with_for_update())
+
+
 async def lock_user_by_email(session: AsyncSession, email_key: str) -> User | None:
     return await session.scalar(select(User).where(User.email_key == email_key).with_for_update())
 
@@ -40,6 +57,35 @@ async def lock_user_with_password(session: AsyncSession, user_id: str, password_
     """The user, if the password is still the one of that hash."""
     unchanged = select(User).where(User.id == user_id, User.password_hash == password_hash)
     return await session.scalar(unchanged.with_for_update())
+
+
+async def rename_user(session: AsyncSession, user_id: str, name: str) -> None:
+    await session.execute(update(User).where(User.id == user_id).values(name=name))
+
+
+async def users(session: AsyncSession, *, containing: str, limit: int, before: str) -> Sequence[User]:
+    """Newest first, whose address or name has that text in any case; if `before` is not empty, with smaller ids."""
+    found = select(User).order_by(User.id.desc()).limit(limit)
+    if containing:
+        found = found.where(or_(*(c.icontains(containing, autoescape=True) for c in (User.email, User.name))))
+    return (await session.scalars(found.where(User.id < before) if before else found)).all()
+
+
+async def lock_administrators(session: AsyncSession) -> None:
+    """One transaction at a time may take an administrator away. Before the lock of any user."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("auth:administrators", 0))))
+
+
+async def other_administrators(session: AsyncSession, user_id: str) -> int:
+    """How many can administer, besides that user."""
+    able = and_(User.role == Role.ADMIN, User.disabled_at.is_(None), User.verified_at.is_not(None))
+    return await session.scalar(select(func.count()).select_from(User).where(able, User.id != user_id)) or 0
+
+
+async def delete_user(session: AsyncSession, user: User) -> None:
+    """Delete an account with all that hangs on it; letters to it as well."""
+    await session.execute(delete(Letter).where(Letter.email_key == user.email_key))
+    await session.execute(delete(User).where(User.id == user.id))
 
 
 # --- mailed tokens
@@ -155,10 +201,29 @@ async def revoke_sessions_of(session: AsyncSession, user_id: str, *, now: dateti
     return (await session.scalars(ending.values(revoked_at=now).returning(Session.id))).all()
 
 
-async def sessions_revoked_since(session: AsyncSession, since: datetime) -> Sequence[tuple[str, datetime]]:
-    """Ids of the sessions that were revoked after that time, and when."""
+async def end_access(session: AsyncSession, user_id: str, *, now: datetime) -> Sequence[str]:
+    """End all sessions of a user, and the access tokens of the API keys, which stay; the ids of what was ended."""
+    ended = list(await revoke_sessions_of(session, user_id, now=now))
+    of_keys = []
+    for key in await session.scalars(select(ApiKey).where(ApiKey.user_id == user_id).with_for_update()):
+        of_keys.append(key.session_id)
+        key.session_id = new_id()
+    await add_endings(session, of_keys, now=now)
+    return ended + of_keys
+
+
+async def add_endings(session: AsyncSession, session_ids: Sequence[str], *, now: datetime) -> None:
+    """Note that access tokens with those `sid`s do not count any more."""
+    if session_ids:
+        ended = [{"session_id": id_, "ended_at": now} for id_ in session_ids]
+        await session.execute(insert(Ending).values(ended).on_conflict_do_nothing())
+
+
+async def ended_since(session: AsyncSession, since: datetime) -> Sequence[tuple[str, datetime]]:
+    """The `sid`s whose access tokens were ended after that time, and when."""
     revoked = select(Session.id, Session.revoked_at).where(Session.revoked_at > since)
-    return [(id_, at) for id_, at in await session.execute(revoked) if at is not None]
+    others = select(Ending.session_id, Ending.ended_at).where(Ending.ended_at > since)
+    return [(id_, at) for id_, at in await session.execute(revoked.union_all(others)) if at is not None]
 
 
 # --- refresh tokens
@@ -180,6 +245,59 @@ async def forget_salts(session: AsyncSession, session_id: str, *, used_before: d
     await session.execute(used.values(salt=None))
 
 
+# --- API keys
+
+
+async def api_keys(session: AsyncSession, user_id: str, *, limit: int, before: str) -> Sequence[ApiKey]:
+    """Newest first; if `before` is not empty, only those with smaller ids."""
+    found = select(ApiKey).where(ApiKey.user_id == user_id).order_by(ApiKey.id.desc()).limit(limit)
+    return (await session.scalars(found.where(ApiKey.id < before) if before else found)).all()
+
+
+async def count_api_keys(session: AsyncSession, user_id: str) -> int:
+    return await session.scalar(select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id)) or 0
+
+
+async def find_api_key(session: AsyncSession, digest: bytes, *, now: datetime) -> tuple[ApiKey, User] | None:
+    """The key of that secret and its owner, unless it has expired or the owner is disabled."""
+    alive = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    found = select(ApiKey, User).join(User, User.id == ApiKey.user_id).where(ApiKey.digest == digest, alive)
+    row = (await session.execute(found.where(User.disabled_at.is_(None)))).one_or_none()
+    return row and (row[0], row[1])
+
+
+async def touch_api_key(session: AsyncSession, api_key_id: str, *, now: datetime) -> None:
+    """Note that a key was used."""
+    await session.execute(update(ApiKey).where(ApiKey.id == api_key_id).values(last_used_at=now))
+
+
+async def delete_api_key(session: AsyncSession, api_key_id: str, *, user_id: str) -> ApiKey | None:
+    """The key that was deleted, if it was the user's."""
+    gone = delete(ApiKey).where(ApiKey.id == api_key_id, ApiKey.user_id == user_id)
+    return await session.scalar(gone.returning(ApiKey))
+
+
+# --- audit events
+
+
+async def audit_events(
+    session: AsyncSession, *, user_id: str, type_: str, limit: int, before: str
+) -> Sequence[AuditEvent]:
+    """Newest first; each text that is not empty narrows the list, `before` to those with smaller ids."""
+    narrowed = [
+        condition
+        for text, condition in (
+            (user_id, AuditEvent.user_id == user_id),
+            (type_, AuditEvent.type == type_),
+            (before, AuditEvent.id < before),
+        )
+        if text
+    ]
+    return (
+        await session.scalars(select(AuditEvent).where(*narrowed).order_by(AuditEvent.id.desc()).limit(limit))
+    ).all()
+
+
 # --- attempts to sign in
 
 
@@ -190,7 +308,7 @@ async def lock_attempts(session: AsyncSession, account: bytes) -> None:
 
 
 async def find_attempts(session: AsyncSession, account: bytes, network: str) -> Attempts | None:
-    return await session.get(Attempts, (account, network))
+    return await session.get(Attempts, (account, network), with_for_update=True)
 
 
 async def forget_attempts(session: AsyncSession, account: bytes) -> None:

@@ -7,7 +7,7 @@ from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.accounts import Accounts
 from auth_svc.own_account import OwnAccount
-from auth_svc.servicer.bridge import caller_of, user_message
+from auth_svc.servicer.bridge import caller_of, set_cookie, user_message
 from svckit import identity
 from svckit.rpc.call import Context
 
@@ -17,10 +17,11 @@ _SEE_MAIL = "If this address can be used, a mail is on its way to it: open the l
 
 @dataclass(kw_only=True, eq=False)
 class AccountRpcs(AuthServiceServicer):
-    """Serves accounts."""
+    """Serves accounts. `secure_cookies`: browsers send the cookie over HTTPS only."""
 
     accounts: Accounts
     own_account: OwnAccount
+    secure_cookies: bool
 
     async def SignUp(self, request: pb.SignUpRequest, context: Context) -> pb.SignUpResponse:
         """200, not 201: it must not say whether something was created."""
@@ -29,6 +30,15 @@ class AccountRpcs(AuthServiceServicer):
 
     async def GetMe(self, request: pb.GetMeRequest, context: Context) -> pb.GetMeResponse:
         return pb.GetMeResponse(user=user_message(await self.own_account.find(identity.user_id())))
+
+    async def UpdateMe(self, request: pb.UpdateMeRequest, context: Context) -> pb.UpdateMeResponse:
+        name = request.name if request.HasField("name") else None
+        return pb.UpdateMeResponse(user=user_message(await self.own_account.rename(identity.user_id(), name)))
+
+    async def DeleteMe(self, request: pb.DeleteMeRequest, context: Context) -> pb.DeleteMeResponse:
+        await self.own_account.delete(password=request.password, caller=caller_of(context))
+        await set_cookie(context, "", seconds=0, secure=self.secure_cookies)
+        return pb.DeleteMeResponse()
 
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
         return pb.VerifyEmailResponse(

@@ -43,6 +43,10 @@ async def set_cookie(context: Context, value: str, *, seconds: int, secure: bool
     await context.send_initial_metadata((("set-cookie", f"session={value}; {attributes}"),))
 
 
+def role_of(role: pb.Role.ValueType) -> Role:
+    return next(ours for ours, theirs in _ROLES.items() if theirs == role)
+
+
 def user_message(user: models.User) -> pb.User:
     return pb.User(
         id=user.id,
@@ -74,4 +78,29 @@ def session_message(session: models.Session, *, current: str) -> pb.Session:
         last_seen_time=timestamp(session.last_seen_at),
         expire_time=timestamp(session.expires_at),
         current=session.id == current,
+    )
+
+
+def api_key_message(key: models.ApiKey) -> pb.ApiKey:
+    return pb.ApiKey(
+        id=key.id,
+        name=key.name,
+        prefix=key.prefix,
+        create_time=timestamp(key.created_at),
+        last_used_time=timestamp(key.last_used_at),
+        expire_time=timestamp(key.expires_at),
+    )
+
+
+def audit_event_message(event: models.AuditEvent) -> pb.AuditEvent:
+    return pb.AuditEvent(
+        id=event.id,
+        create_time=timestamp(event.created_at),
+        type=event.type,
+        user_id=event.user_id or "",
+        actor_id=event.actor_id or "",
+        session_id=event.session_id or "",
+        ip_address=event.ip_address,
+        user_agent=event.user_agent,
+        detail=event.detail,
     )

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
+from auth_svc.api_keys import ApiKeys
 from auth_svc.refreshing import Refreshing
 from auth_svc.servicer.bridge import caller_of, session_message, set_cookie, token_pair, user_message
 from auth_svc.sessions import LONGEST_LIFE, Sessions
 from svckit import identity, paging
-from svckit.errors import Unauthenticated
 from svckit.rpc.call import Context
 from svckit.timestamps import timestamp
 
@@ -20,6 +20,7 @@ class SessionRpcs(AuthServiceServicer):
 
     sessions: Sessions
     refreshing: Refreshing
+    api_keys: ApiKeys
     secure_cookies: bool
 
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
@@ -59,8 +60,9 @@ class SessionRpcs(AuthServiceServicer):
 
     async def ExchangeSession(self, request: pb.ExchangeSessionRequest, context: Context) -> pb.ExchangeSessionResponse:
         if request.WhichOneof("credential") == "api_key":
-            raise Unauthenticated("the API key is unknown", reason="API_KEY_INVALID")
-        session_id, access = await self.sessions.exchange(request.session_token)
+            session_id, access = await self.api_keys.exchange(request.api_key)
+        else:
+            session_id, access = await self.sessions.exchange(request.session_token)
         return pb.ExchangeSessionResponse(
             access_token=access.value, expire_time=timestamp(access.expires_at), session_id=session_id
         )

@@ -1,0 +1,15 @@
+"""What a text of one line may hold."""
+
+import unicodedata
+
+from svckit.errors import InvalidArgument
+
+
+def line(field: str, text: str) -> str:
+    """The text without spaces around it; InvalidArgument on `field` if it has control characters.
+
+    PostgreSQL keeps no NUL, and nobody's name has a line break.
+    """
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise InvalidArgument.of(field, "must not contain control characters")
+    return text.strip()
