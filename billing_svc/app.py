@@ -9,6 +9,8 @@ from chatmesh.billing.v1 import billing_pb2
 from chatmesh.billing.v1.billing_pb2_grpc import add_BillingServiceServicer_to_server
 
 from billing_svc import driver, models
+from billing_svc.closing import Closing
+from billing_svc.consumer import Consumer
 from billing_svc.plans import Plans
 from billing_svc.projection import Projection
 from billing_svc.servicer import Billing
@@ -50,9 +52,11 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
             database=database, projection=projection, secrets=settings.webhook_secrets, live=settings.live
         )
         relay = Relay(database=database, table=models.outbox, bus=bus)
+        consumer = Consumer(bus=bus, database=database)
+        closing = Closing(database=database, driver=stripe, projection=projection)
         servicer = Billing(database=database, plans=plans, subscribing=subscribing, webhooks=webhooks)
         async with (
-            process.background(relay.run, subscribing.sweep, webhooks.apply_waiting),
+            process.background(relay.run, consumer.run, closing.run, subscribing.sweep, webhooks.apply_waiting),
             server.running(
                 name=_NAME,
                 services=[Service(_BILLING, add_BillingServiceServicer_to_server, servicer)],

@@ -104,6 +104,11 @@ class Driver:
             key = f"sub_create:{subscription_id}:{attempt}"
             await self._stripe.subscriptions.create_async(params, {"idempotency_key": key})
 
+    async def cancel(self, subscription: str) -> None:
+        """End a subscription at once, by Stripe's id, without a refund; one that has ended already is fine."""
+        with _translated(), _there_already("id"):
+            await self._stripe.subscriptions.cancel_async(subscription)
+
     async def subscriptions(self, customer: str) -> list[stripe.Subscription]:
         """All that the customer ever had, oldest first."""
         with _translated():
@@ -173,7 +178,7 @@ async def connected(*, key: str, url: str, default_card: str = "") -> AsyncItera
 
 @contextmanager
 def _there_already(param: str) -> Iterator[None]:
-    """Let it pass that somebody made it in the meantime."""
+    """Let it pass that somebody made it, or ended it, in the meantime."""
     try:
         yield
     except stripe.InvalidRequestError as error:

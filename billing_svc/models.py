@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from billing_svc.money import Money
-from svckit.outbox import outbox_table
+from svckit.outbox import outbox_table, processed_table
 
 SCHEMA = "billing"
 
@@ -27,16 +27,26 @@ class Base(DeclarativeBase):
 
 
 outbox = outbox_table(Base.metadata)
+processed = processed_table(Base.metadata)
 
 
 class Customer(Base):
     """A user as Stripe knows them. Whoever changes what belongs to a customer locks this row first."""
 
     __tablename__ = "customers"
+    __table_args__ = (
+        Index(
+            "customers_to_close", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND closed_at IS NULL")
+        ),
+    )
 
     user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     stripe_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    """When we heard that the account was deleted: from then on nothing is bought."""
+    closed_at: Mapped[datetime | None]
+    """When nothing of a deleted account was left to end at Stripe."""
 
 
 class Subscription(Base):

@@ -36,6 +36,32 @@ async def keep_stripe_id(session: AsyncSession, user_id: str, stripe_id: str) ->
     await session.execute(update(Customer).where(Customer.user_id == user_id).values(stripe_id=stripe_id))
 
 
+async def may_buy(session: AsyncSession, user_id: str) -> bool:
+    """Whether the user's account is there, which stays so until this transaction ends."""
+    # The weakest lock: following Stripe, which holds a stronger one for long, does not stand in its way.
+    query = select(Customer.deleted_at).where(Customer.user_id == user_id)
+    return (await session.execute(query.with_for_update(read=True, key_share=True))).scalar_one() is None
+
+
+async def mark_deleted(session: AsyncSession, user_id: str, *, now: datetime) -> None:
+    """Note that the account was deleted, after waiting for what is just being begun; again is fine."""
+    await add_customer(session, user_id, now=now)
+    await session.execute(select(Customer.user_id).where(Customer.user_id == user_id).with_for_update())
+    marked = update(Customer).where(Customer.user_id == user_id, Customer.deleted_at.is_(None))
+    await session.execute(marked.values(deleted_at=now))
+
+
+async def customers_to_close(session: AsyncSession) -> Sequence[tuple[str, str | None]]:
+    """User ids and Stripe's ids of deleted accounts that may have something left at Stripe, longest waiting first."""
+    query = select(Customer.user_id, Customer.stripe_id)
+    marked = query.where(Customer.deleted_at.is_not(None), Customer.closed_at.is_(None)).order_by(Customer.deleted_at)
+    return [(user_id, stripe_id) for user_id, stripe_id in await session.execute(marked)]
+
+
+async def mark_closed(session: AsyncSession, user_id: str, *, now: datetime) -> None:
+    await session.execute(update(Customer).where(Customer.user_id == user_id).values(closed_at=now))
+
+
 async def lock_customer(session: AsyncSession, *, stripe_id: str) -> Customer | None:
     """The customer; nobody else changes what is theirs before this transaction ends."""
     query = select(Customer).where(Customer.stripe_id == stripe_id)
@@ -71,6 +97,12 @@ async def pending_subscriptions(session: AsyncSession, *, created_before: dateti
     """Those whose making was begun before that time and has not ended."""
     query = select(Subscription).where(Subscription.status == PENDING, Subscription.created_at < created_before)
     return (await session.scalars(query.order_by(Subscription.created_at))).all()
+
+
+async def has_pending(session: AsyncSession, user_id: str) -> bool:
+    """Whether a subscription of the user's is being made."""
+    query = select(Subscription.id).where(Subscription.user_id == user_id, Subscription.status == PENDING)
+    return await session.scalar(query.limit(1)) is not None
 
 
 async def drop_pending(session: AsyncSession, subscription_id: str) -> None:

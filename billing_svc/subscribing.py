@@ -20,7 +20,7 @@ from billing_svc.driver import Declined, Driver, Order, Unsure
 from billing_svc.models import IdempotencyKey, Subscription
 from billing_svc.plans import Interval, Plans
 from billing_svc.projection import Projection
-from svckit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, ServiceError
+from svckit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, ServiceError, Unauthenticated
 from svckit.ids import new_id
 from svckit.postgres import Database
 
@@ -48,7 +48,8 @@ class Subscribing:
         """The user's new subscription, or the one that the same key and order made before.
 
         Raises AlreadyExists, Declined, FailedPrecondition (no card), InvalidArgument (the key was another order's;
-        Stripe does not know what was named), and Unsure when it is open whether it happened.
+        Stripe does not know what was named), Unauthenticated (the account was deleted), and Unsure when it is open
+        whether it happened.
         """
         row, new = await self._begin(user_id, order, key=key)
         if row.status == store.PENDING:
@@ -87,9 +88,11 @@ class Subscribing:
         row = _row(user_id, order, now=now)
         try:
             async with self._database.transaction() as session:
+                await store.add_customer(session, user_id, now=now)
+                if not await store.may_buy(session, user_id):
+                    raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
                 if known := await self._known(session, user_id, order, key=key):
                     return known, False
-                await store.add_customer(session, user_id, now=now)
                 session.add(row)
                 await session.flush()
                 if key:
@@ -143,7 +146,9 @@ class Subscribing:
     async def _end(self, row: Subscription, *, give_up: bool) -> None:
         """End a row that was left waiting, or drop it when it is too late to make it."""
         customer = await self._customer(row.user_id)
-        order = None if give_up else self._order(row)
+        async with self._database.transaction() as session:
+            wanted = not give_up and await store.may_buy(session, row.user_id)
+        order = self._order(row) if wanted else None
         if order is not None:
             row = await self._resume(row, order, customer)
         elif (row := await self._follow(row, customer)).status == store.PENDING:

@@ -1,8 +1,9 @@
 """Faults on request: what Stripe and the network between do on a bad day.
 
 `POST /_emulator/faults` with `{"path": "/v1/subscriptions", "effect": "drop", "times": 2}` as JSON spoils the next two
-POSTs to that path. `drop`: it is done, and the connection cut before the answer; `hold`: it is done, and no answer
-comes until the caller gives up; `fail`: it is not done, but answered with a 500 that the key then repeats.
+requests to that path that are to change something. `drop`: it is done, and the connection cut before the answer;
+`hold`: it is done, and no answer comes until the caller gives up; `fail`: it is not done, but answered with a 500 that
+the key then repeats.
 `GET` lists those that still wait.
 """
 
@@ -58,7 +59,7 @@ class Faults:
 
     def _take(self, request: web.Request, effect: str) -> bool:
         for fault in self._waiting:
-            if request.method == "POST" and (fault.path, fault.effect) == (request.path, effect):
+            if request.method != "GET" and (fault.path, fault.effect) == (request.path, effect):
                 fault.times -= 1
                 self._waiting = [each for each in self._waiting if each.times]
                 return True

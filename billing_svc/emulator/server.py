@@ -34,6 +34,7 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/subscriptions", subscriptions.create),
     ("GET", "/v1/subscriptions", subscriptions.list_all),
     ("GET", "/v1/subscriptions/{id}", subscriptions.retrieve),
+    ("DELETE", "/v1/subscriptions/{id}", subscriptions.cancel),
     ("GET", "/v1/invoices", invoices.list_all),
     ("GET", "/v1/invoices/{id}", invoices.retrieve),
     ("GET", "/v1/events", events.list_all),
@@ -75,7 +76,8 @@ class Emulator:
         key = request.headers.get("Idempotency-Key", "") if request.method == "POST" else ""
         try:
             _admit(request)
-            pairs = request.query.items() if request.method == "GET" else parse_qsl(body, keep_blank_values=True)
+            in_body = request.method == "POST"
+            pairs = parse_qsl(body, keep_blank_values=True) if in_body else request.query.items()
             values = decode(pairs)
             with self._objects.transaction():
                 return self._once(request, handler, values, key)

@@ -28,6 +28,16 @@ def retrieve(call: Call) -> Json:
     return call.get("subscription", call.id)
 
 
+def cancel(call: Call) -> Json:
+    """At once. What is left of the period is neither paid back nor invoiced, which is Stripe's default."""
+    subscription = call.get("subscription", call.id)
+    if subscription["status"] not in _LIVE:
+        raise missing("subscription", call.id)
+    now = call.clock.now()
+    ended = subscription | {"status": "canceled", "canceled_at": now, "ended_at": now}
+    return call.put(ended, "customer.subscription.deleted")
+
+
 def list_all(call: Call) -> Json:
     """Without a status: those that have not ended."""
     status = call.params.text("status")

@@ -43,3 +43,10 @@ def by_name(message: DescMessage) -> dict[str, DescField]:
 
 def is_http_body(kind: Kind) -> bool:
     return isinstance(kind, DescMessage) and kind.type_name == HTTP_BODY
+
+
+def is_plain_message(kind: Kind) -> bool:
+    """Whether the JSON of the kind is an object with its fields: not so for the well-known types, and HttpBody."""
+    return (
+        isinstance(kind, DescMessage) and not kind.type_name.startswith("google.protobuf.") and not is_http_body(kind)
+    )

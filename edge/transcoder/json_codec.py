@@ -17,7 +17,7 @@ from protobuf import (
     message_to_json_value,
 )
 
-from edge.transcoder.fields import Kind, by_name, is_singular, kind_of
+from edge.transcoder.fields import Kind, by_name, is_plain_message, is_singular, kind_of
 from edge.transcoder.guard import FieldValueError, Guards, JsonValue
 from edge.transcoder.problems import FieldError, Problem, Refused
 from edge.transcoder.wire import INTEGERS, TEXT_TYPES, WRAPPERS, integer_rule
@@ -47,7 +47,7 @@ class JsonCodec:
     def reader(self, message: DescMessage, *, field: DescField | None = None) -> Callable[[bytes], bytes]:
         """The function from JSON text to the wire bytes of `message`, or of `message` with only `field` set."""
         kind, guard = message.type, self._guards.of(message)
-        name, nullable = (field.json_name, not _is_plain_message(kind_of(field))) if field else (None, False)
+        name, nullable = (field.json_name, not is_plain_message(kind_of(field))) if field else (None, False)
         ignore, registry = self._ignore_unknown, self._registry
 
         def read(text: bytes) -> bytes:
@@ -194,9 +194,4 @@ _MESSAGE_RULES = {
 def _unset(message: DescMessage, field: DescField) -> JsonValue:
     """The bare value of a field that is not set: its default; of an ordinary message `{}`, of the rest null."""
     defaults = cast(dict[str, JsonValue], message_to_json_value(message.type(), always_emit_implicit=True))
-    return defaults.get(field.json_name, {} if _is_plain_message(kind_of(field)) else None)
-
-
-def _is_plain_message(kind: Kind) -> bool:
-    """Whether the JSON of the kind is an object with its fields: not so for the well-known types."""
-    return isinstance(kind, DescMessage) and not kind.type_name.startswith("google.protobuf.")
+    return defaults.get(field.json_name, {} if is_plain_message(kind_of(field)) else None)

@@ -10,6 +10,7 @@ from edge.transcoder.descriptors import Rule, RuleError, full_name
 from edge.transcoder.escapes import EscapeError, Unescape, decode, decode_multi
 from edge.transcoder.fields import is_http_body, is_singular, kind_of
 from edge.transcoder.json_codec import JsonCodec
+from edge.transcoder.masks import update_mask
 from edge.transcoder.problems import FieldError, Problem, Refused
 from edge.transcoder.query import Query
 from edge.transcoder.templates import Template, Variable
@@ -80,12 +81,9 @@ class Binder:
         message = rule.method.input
         self._variables = [_bound(message, variable, body, unescape) for variable in rule.template.variables]
         self._body: ReadBody | None = body_reader(codec, message, body) if rule.body else None
-        self._query = Query(
-            message,
-            elsewhere=[variable.path for variable in rule.template.variables],
-            body=rule.body,
-            ignore_unknown=ignore_unknown,
-        )
+        bound = [variable.path for variable in rule.template.variables]
+        self._mask = update_mask(message, body, bound) if body and rule.http_method == "PATCH" else None
+        self._query = Query(message, elsewhere=bound, body=rule.body, ignore_unknown=ignore_unknown)
         self.reads_body = self._body is not None
 
     def __call__(self, segments: Sequence[str], query: str, body: bytes, content_type: str) -> bytes:
@@ -93,6 +91,8 @@ class Binder:
         message = self._body(body, content_type) if self._body is not None else b""
         if query:
             message += self._query.bind(query)
+        if self._mask is not None:
+            message += self._mask(body, query)
         for variable in self._variables:
             message += variable(segments)
         return message

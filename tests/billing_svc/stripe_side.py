@@ -20,7 +20,7 @@ class StripeSide:
     session: aiohttp.ClientSession
 
     async def spoil(self, path: str, effect: str, *, times: int = 1) -> None:
-        """Have the answers to the next POSTs to that path lost, after they were done."""
+        """Have the answers to the next changes at that path lost, after they were done."""
         fault = {"path": path, "effect": effect, "times": times}
         async with self.session.post(f"{self.url}/_emulator/faults", json=fault) as response:
             response.raise_for_status()

@@ -22,25 +22,25 @@ async def bus(engines: Engines) -> AsyncIterator[Bus]:
         yield connected
 
 
-async def _heard(bus: Bus, user_id: str, *, last: type[Message]) -> list[Message]:
-    """What was published about the user, up to the first event of the kind `last`."""
+async def heard(bus: Bus, user_id: str, *, last: type[Message], times: int = 1) -> list[Message]:
+    """What was published about the user, until there were so many events of the kind `last`."""
     subscription = await (await bus.jetstream()).subscribe("ev.billing.>", ordered_consumer=True)
-    heard: list[Message] = []
+    found: list[Message] = []
     try:
         async with asyncio.timeout(_TIME):
-            while not (heard and isinstance(heard[-1], last)):
+            while sum(isinstance(each, last) for each in found) < times:
                 event = received(await subscription.next_msg(timeout=_TIME))
-                heard += [unpack(event)] if event.about == user_id else []
+                found += [unpack(event)] if event.about == user_id else []
     finally:
         await subscription.unsubscribe()
-    return heard
+    return found
 
 
 async def test_a_subscription_is_told_with_its_revenue_its_payment_and_its_rights(bus: Bus, customer: Customer) -> None:
     made = await customer.subscribe("pro")
     invoice = (await customer.invoices()).invoices[0]
 
-    created, finalized, paid, rights = await _heard(bus, customer.id, last=ev.EntitlementsChanged)
+    created, finalized, paid, rights = await heard(bus, customer.id, last=ev.EntitlementsChanged)
 
     assert created == ev.SubscriptionCreated(
         user_id=customer.id,
@@ -68,7 +68,7 @@ async def test_a_subscription_is_told_with_its_revenue_its_payment_and_its_right
 async def test_a_year_counts_as_a_twelfth_each_month(bus: Bus, customer: Customer) -> None:
     await customer.subscribe("pro", interval=pb.INTERVAL_YEAR)
 
-    created = (await _heard(bus, customer.id, last=ev.EntitlementsChanged))[0]
+    created = (await heard(bus, customer.id, last=ev.EntitlementsChanged))[0]
 
     assert isinstance(created, ev.SubscriptionCreated)
     assert created.mrr_after_minor == 1667

@@ -35,6 +35,11 @@ PROBLEM_SCHEMAS: Mapping[str, Schema] = {
                 "description": "The fields that were refused.",
                 "items": {"$ref": f"#/components/schemas/{FIELD_ERROR}"},
             },
+            "details": {
+                "type": "array",
+                "description": "What the service adds for programs: google.rpc's error details, or types of its own.",
+                "items": {"type": "object", "required": ["@type"], "properties": {"@type": {"type": "string"}}},
+            },
         },
     },
     FIELD_ERROR: {

@@ -176,3 +176,18 @@ def test_a_month_ends_on_the_day_it_began_or_the_months_last(
     begun = datetime(*start, 13, 30, tzinfo=UTC)
 
     assert datetime.fromtimestamp(add_months(int(begun.timestamp()), months), UTC) == datetime(*end, 13, 30, tzinfo=UTC)
+
+
+async def test_a_subscription_that_is_cancelled_has_ended_and_cannot_be_cancelled_again(
+    stripe_side: StripeSide,
+) -> None:
+    customer = await _customer(stripe_side)
+    made = await _subscribe(stripe_side, customer, await _price(stripe_side))
+
+    ended = await stripe_side.client.v1.subscriptions.cancel_async(made.id)
+    with pytest.raises(stripe.InvalidRequestError) as again:
+        await stripe_side.client.v1.subscriptions.cancel_async(made.id)
+
+    assert (ended.status, ended.ended_at, ended.cancel_at_period_end) == ("canceled", ended.canceled_at, False)
+    assert (again.value.http_status, again.value.code) == (404, "resource_missing")
+    assert (await stripe_side.events(customer))[-1]["type"] == "customer.subscription.deleted"

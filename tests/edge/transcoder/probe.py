@@ -168,7 +168,7 @@ def _handlers(servicer: ProbeServicer) -> tuple[grpc.GenericRpcHandler, ...]:
     echoes = [
         *("GetMessage", "Query", "Star", "NoBody", "TextBody", "ListBody", "MapBody", "TimestampBody", "ChildBody"),
         *("ValueBody", "BytesBody", "EchoText", "EchoInt64", "EchoList", "EchoTimestamp", "EchoColor", "EchoChild"),
-        *("EchoMap", "Nothing", "Mirror"),
+        *("EchoMap", "Nothing", "Mirror", "UpdateShelf"),
     ]
     unary: Handlers = {name: grpc.unary_unary_rpc_method_handler(servicer.echo) for name in echoes}
     streams: Handlers = {
