@@ -21,7 +21,7 @@ from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.letters import Kind
 from auth_svc.models import RefreshToken, Session, User
-from auth_svc.sessions import Tokens, idle_end, latest_end
+from auth_svc.opening import Tokens, idle_end, latest_end
 from svckit.errors import Unauthenticated
 from svckit.postgres import Database
 

@@ -1,58 +1,23 @@
-"""Sessions: opened by a password, shown as a cookie or as tokens, ended by signing out.
-
-A session ends 7 days after its last use, and 30 days after its start at the latest.
-"""
+"""Sessions: opened by a password, shown as a cookie or as tokens, ended by signing out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chatmesh.events.v1.events_pb2 import UserSignedIn
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, models, store, tokens
+from auth_svc import addresses, attempts, audit, store, tokens
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
-from auth_svc.models import RefreshToken, Session, User
+from auth_svc.models import Session, User
+from auth_svc.opening import SignedIn, idle_end, latest_end, open_session
 from auth_svc.passwords import Passwords
-from svckit import events, outbox
 from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
-from svckit.ids import new_id
 from svckit.postgres import Database
 
-LONGEST_LIFE = timedelta(days=30)
-_IDLE_LIFE = timedelta(days=7)
 _TOUCH_AFTER = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What a program presents to be let in."""
-
-    access: Token
-    refresh: Token
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A session that was just opened, and what proves it."""
-
-    user: User
-    session: Token
-    tokens: Tokens
-
-
-def latest_end(session: Session) -> datetime:
-    """When it ends however much it is used."""
-    return session.created_at + LONGEST_LIFE
-
-
-def idle_end(session: Session, now: datetime) -> datetime:
-    """When it ends if it is not used after `now`."""
-    return min(now + _IDLE_LIFE, latest_end(session))
 
 
 async def own_session(session: AsyncSession, caller: Caller, *, now: datetime) -> Session:
@@ -162,52 +127,16 @@ class Sessions:
     async def _open(self, user_id: str, known: str, new_hash: str | None, caller: Caller) -> SignedIn:
         """Keep a new session, unless the password has changed since it was checked."""
         now = self._clock()
-        session_token, refresh_token = tokens.new_token(), tokens.new_token()
         async with self._database.transaction() as session:
             user = await store.lock_user_with_password(session, user_id, known)
             if user is None or user.disabled_at is not None:
                 raise _wrong_credentials()
             user.password_hash = new_hash or known
             await attempts.forgive(session, user.email_key, caller)
-            opened = _new_session(user, session_token, caller, now)
-            session.add(opened)
-            await session.flush()
-            session.add(_kept(refresh_token, opened))
-            told = events.event(
-                UserSignedIn(user_id=user.id, session_id=opened.id), source="auth", about=user.id, time=now
-            )
-            await outbox.add(session, models.outbox, told)
-            audit.note(session, Fact.SESSION_OPENED, user_id=user.id, session_id=opened.id, caller=caller, now=now)
-        return SignedIn(
-            user=user,
-            session=Token(session_token, opened.expires_at),
-            tokens=Tokens(access=self._issue(user, opened, now), refresh=Token(refresh_token, opened.expires_at)),
-        )
+            return await open_session(session, user, caller, access_tokens=self._access_tokens, now=now)
 
     def _issue(self, user: User, session: Session, now: datetime) -> Token:
         return self._access_tokens.issue(user, session_id=session.id, now=now, no_later_than=latest_end(session))
-
-
-def _new_session(user: User, token: str, caller: Caller, now: datetime) -> Session:
-    return Session(
-        id=new_id(),
-        user_id=user.id,
-        token_digest=tokens.digest(token),
-        user_agent=caller.user_agent,
-        ip_address=caller.ip_address,
-        created_at=now,
-        last_seen_at=now,
-        expires_at=now + _IDLE_LIFE,
-    )
-
-
-def _kept(refresh_token: str, session: Session) -> RefreshToken:
-    return RefreshToken(
-        digest=tokens.digest(refresh_token),
-        session_id=session.id,
-        created_at=session.created_at,
-        expires_at=session.expires_at,
-    )
 
 
 def _key_of(email: str) -> str:

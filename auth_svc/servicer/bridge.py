@@ -6,7 +6,7 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 
 from auth_svc import models
 from auth_svc.caller import Caller
-from auth_svc.sessions import Tokens
+from auth_svc.opening import Tokens
 from svckit import identity
 from svckit.identity import Role
 from svckit.rpc.call import Context

@@ -6,9 +6,10 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.api_keys import ApiKeys
+from auth_svc.opening import LONGEST_LIFE
 from auth_svc.refreshing import Refreshing
 from auth_svc.servicer.bridge import caller_of, session_message, set_cookie, token_pair, user_message
-from auth_svc.sessions import LONGEST_LIFE, Sessions
+from auth_svc.sessions import Sessions
 from svckit import identity, paging
 from svckit.rpc.call import Context
 from svckit.timestamps import timestamp
