@@ -20,6 +20,7 @@ from auth_svc.letters import Stationery
 from auth_svc.own_account import OwnAccount
 from auth_svc.passwords import Hasher
 from auth_svc.post import Post
+from auth_svc.reauthentication import Reauthentication
 from auth_svc.refreshing import Refreshing
 from auth_svc.sealing import Seal
 from auth_svc.servicer import Auth
@@ -60,7 +61,13 @@ async def serving(
         relay = Relay(database=database, table=models.outbox, bus=bus)
         servicer = Auth(
             accounts=Accounts(database=database, passwords=pool, endings=endings, clock=clock),
-            own_account=OwnAccount(database=database, passwords=pool, endings=endings, clock=clock),
+            own_account=OwnAccount(
+                database=database,
+                passwords=pool,
+                reauthentication=Reauthentication(database=database, passwords=pool, clock=clock),
+                endings=endings,
+                clock=clock,
+            ),
             sessions=Sessions(
                 database=database, passwords=pool, access_tokens=access_tokens, endings=endings, clock=clock
             ),

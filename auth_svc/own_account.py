@@ -1,32 +1,40 @@
 """What signed-in people do to their own account."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from chatmesh.events.v1.events_pb2 import UserDeleted
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, letters, models, passwords, sessions, store, texts
+from auth_svc import addresses, attempts, audit, letters, models, passwords, store, texts
 from auth_svc.administration import keep_an_administrator
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.letters import Kind
-from auth_svc.models import Session, User
+from auth_svc.models import User
 from auth_svc.passwords import Passwords
+from auth_svc.reauthentication import Reauthentication, wrong_password
 from svckit import events, outbox
-from svckit.errors import FailedPrecondition, Unauthenticated
+from svckit.errors import Unauthenticated
 from svckit.postgres import Database
-
-_FRESH = timedelta(minutes=10)
 
 
 class OwnAccount:
     """Shows and changes the account of whoever calls."""
 
-    def __init__(self, *, database: Database, passwords: Passwords, endings: Endings, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        passwords: Passwords,
+        reauthentication: Reauthentication,
+        endings: Endings,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._passwords = passwords
+        self._reauthentication = reauthentication
         self._endings = endings
         self._clock = clock
 
@@ -52,13 +60,13 @@ class OwnAccount:
         for the last administrator and for a sign-in that is too long ago, PermissionDenied for an API key.
         """
         user = await self.find(caller.user_id)
-        await self._admit(user, password, caller)
+        await self._reauthentication.ask(user, password, caller)
         now = self._clock()
         async with self._database.transaction() as session:
             await store.lock_administrators(session)
             locked = await store.lock_user(session, user.id)
             if locked is None or locked.password_hash != user.password_hash:
-                raise _wrong_password()
+                raise wrong_password()
             await keep_an_administrator(session, locked)
             ended = await store.end_access(session, user.id, now=now)
             await store.delete_user(session, locked)
@@ -73,13 +81,13 @@ class OwnAccount:
         `new` is refused, PermissionDenied for an API key.
         """
         user = await self.find(caller.user_id)
-        own = await self._admit(user, current, caller)
+        own = await self._reauthentication.ask(user, current, caller)
         passwords.refuse_weak(new, addresses.parse(user.email), field="new_password")
         new_hash, now = await self._passwords.hash(new), self._clock()
         async with self._database.transaction() as session:
             unchanged = await store.lock_user(session, user.id)
             if unchanged is None or unchanged.password_hash != user.password_hash:
-                raise _wrong_password()
+                raise wrong_password()
             unchanged.password_hash = new_hash
             await attempts.forgive(session, user.email_key, caller)
             await store.void_mail_tokens(session, user.id)
@@ -88,29 +96,6 @@ class OwnAccount:
             audit.note(session, Fact.PASSWORD_CHANGED, user_id=user.id, caller=caller, now=now)
         await self._endings.announce(ended)
 
-    async def _admit(self, user: User, password: str, caller: Caller) -> Session:
-        """The caller's session, once the password was given again: a session may be somebody else's by now.
-
-        Without a password, a session that was opened just now says as much.
-        """
-        now = self._clock()
-        async with self._database.transaction() as session:
-            own = await sessions.own_session(session, caller, now=now)
-            if user.password_hash is None:
-                _refuse_stale(own, now)
-                return own
-            await attempts.begin(session, user.email_key, caller, now=now)
-        if not await self._passwords.verify(password, user.password_hash):
-            async with self._database.transaction() as session:
-                audit.note(session, Fact.PASSWORD_WRONG, user_id=user.id, caller=caller, now=now)
-            raise _wrong_password()
-        return own
-
-
-def _refuse_stale(own: Session, now: datetime) -> None:
-    if now - own.created_at > _FRESH:
-        raise FailedPrecondition("sign in again to do this", reason="SIGN_IN_AGAIN")
-
 
 async def _tell_deleted(session: AsyncSession, user: User, caller: Caller, now: datetime) -> None:
     told = events.event(UserDeleted(user_id=user.id), source="auth", about=user.id, time=now)
@@ -118,7 +103,3 @@ async def _tell_deleted(session: AsyncSession, user: User, caller: Caller, now: 
     letter = letters.letter(Kind.ACCOUNT_DELETED, user.email_key, now=now, recipient=user.email)
     await store.add_letter(session, letter)
     audit.note(session, Fact.USER_DELETED, user_id=user.id, caller=caller, now=now)
-
-
-def _wrong_password() -> Unauthenticated:
-    return Unauthenticated("the current password is wrong", reason="CREDENTIALS_INVALID")
