@@ -21,6 +21,7 @@ from svckit.local.supervised import start_on_free_ports
 from svckit.local.valkey import start_valkey
 
 _ENVIRONMENT = {"PATH": os.defpath}
+_COUNTED = {"RATE_LIMIT_PER_MINUTE": "10000000"}  # what a measurement needs; each request is counted as ever
 
 
 class Disagreement(Exception):
@@ -89,7 +90,7 @@ async def _edge(home: Home, *, backend: int, redis_url: str) -> Supervised:
 
     def make(port: int) -> Supervised:
         url = f"http://127.0.0.1:{port}"
-        environment = {**_ENVIRONMENT, **services, "REDIS_URL": redis_url, "EDGE_PORT": str(port)}
+        environment = {**_ENVIRONMENT, **services, **_COUNTED, "REDIS_URL": redis_url, "EDGE_PORT": str(port)}
         program = Program(name="edge", command=python("edge"), environment=environment)
         return Supervised(program, home=home, url=url, ready=answers(f"{url}/readyz"))
 

@@ -19,6 +19,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from edge import webhooks
 from edge.callers import Callers
+from edge.limits import Admission, Counter, Rates, SharedCounter
+from edge.limits.shared import connected
 from edge.pages import descriptors, pages
 from edge.policies import policies_of
 from edge.protocol import Server
@@ -87,11 +89,28 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             pages=pages(channels=channels, descriptors=found, transcoder=transcoder)
             | {("POST", webhooks.PATH): webhooks.stripe(billing)},
             rpcs={f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)},
-            callers=callers,
+            admission=Admission(callers=callers, rates=_rates(settings), counter=await _counter(stack, settings)),
             credential=credential,
             policies=policies_of(settings),
         )
         yield Serving(await _listen(stack, requests, settings))
+
+
+def _rates(settings: EdgeSettings) -> Rates:
+    return Rates(
+        general=settings.rate_limit_per_minute,
+        sign_in=settings.sign_in_limit_per_minute,
+        mail=settings.mail_limit_per_minute,
+    )
+
+
+async def _counter(stack: AsyncExitStack, settings: EdgeSettings) -> Counter | None:
+    """What counts requests, on a connection of its own, which gives up sooner than others; None without limits."""
+    if not settings.rate_limit_per_minute:
+        return None
+    counter = Counter(SharedCounter(await stack.enter_async_context(connected(str(settings.redis_url)))))
+    await stack.enter_async_context(process.background(counter.run))
+    return counter
 
 
 def _exchange(channel: grpc.aio.Channel) -> Callable[[Credential], Awaitable[Exchanged]]:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
-from chatmesh.access.v1 import access_pb2
 from multidict import CIMultiDict
 
-from edge.callers import NOBODY, Caller, Callers
+from edge.callers import Caller
+from edge.limits import Admission
 from edge.observe import Observation
 from edge.pages import Page
 from edge.policies import Policies
@@ -36,14 +36,14 @@ class Requests:
         transcoder: Transcoder,
         pages: Mapping[tuple[str, str], Page],
         rpcs: Mapping[str, Rpc],
-        callers: Callers,
+        admission: Admission,
         credential: ServiceCredential,
         policies: Policies,
     ) -> None:
         self._transcoder = transcoder
         self._pages = pages
         self._rpcs = rpcs
-        self._callers = callers
+        self._admission = admission
         self._credential = credential
         self.policies = policies
 
@@ -85,34 +85,39 @@ class Requests:
     async def _route(
         self, request: web.BaseRequest, request_id: str, headers: dict[str, str], seen: Observation
     ) -> web.StreamResponse:
-        """What a request goes through, in this order."""
+        """What a request goes through, in this order: whose it is, what for, from which site, within which limit."""
+        address = self.policies.addresses.of(request)
         page = self._pages.get((request.method, request.path))
         if page is not None:
             seen.route = request.path
+            await self._admission.page(request.path, address, headers)
             return await page(request)
         try:
             accept = ", ".join(request.headers.getall("Accept", ()))
             match = self._transcoder.match(request.method, request.raw_path, accept)
         except Refused as refused:
-            return self._unmatched(request, refused.problem)
+            return await self._unmatched(request, refused.problem, address, headers)
         seen.route = match.route.template.text
         self.policies.cross_site.refuse(request)
         rpc = self._rpcs[match.route.path]
-        caller = await self._caller(request, rpc)
+        caller = await self._admission.caller(request, rpc, address, headers)
         seen.user_id = caller.user_id
         call = Call(
-            metadata=self._metadata(request, request_id, caller),
+            metadata=self._metadata(request, request_id, address, caller),
             timeout=timeout_of(request.headers, rpc.timeout),
             request_id=request_id,
             stream_headers=headers,
         )
         return await self._transcoder.serve(match, request, call)
 
-    def _unmatched(self, request: web.BaseRequest, problem: Problem) -> web.Response:
+    async def _unmatched(
+        self, request: web.BaseRequest, problem: Problem, address: str, headers: dict[str, str]
+    ) -> web.Response:
         """Answer OPTIONS, or refuse what no RPC and no page serves."""
         problem = self._with_methods(request.path, problem)
         methods = problem.headers.get("Allow")
         if request.method != "OPTIONS" or methods is None:
+            await self._admission.stray(address, headers)
             raise Refused(problem) from None
         preflight = self.policies.cors.preflight(request, methods=methods)
         return web.Response(status=204, headers={"Allow": methods, **preflight})
@@ -125,25 +130,15 @@ class Requests:
         allow = ", ".join(sorted(methods | {"OPTIONS"}))
         return Problem(405, "method_not_allowed", f"This path serves {allow}.", (), CIMultiDict({"Allow": allow}))
 
-    async def _caller(self, request: web.BaseRequest, rpc: Rpc) -> Caller:
-        """Where none is asked for, a credential that is no good, or cannot be checked, does not count.
-
-        Signing in again must work, and what everybody may see must not go away with auth.
-        """
-        try:
-            return await self._callers.identify(request)
-        except ServiceError:
-            if rpc.level == access_pb2.LEVEL_PUBLIC:
-                return NOBODY
-            raise
-
-    def _metadata(self, request: web.BaseRequest, request_id: str, caller: Caller) -> list[tuple[str, str | bytes]]:
+    def _metadata(
+        self, request: web.BaseRequest, request_id: str, address: str, caller: Caller
+    ) -> list[tuple[str, str | bytes]]:
         """All that a service hears of the HTTP request. Nothing about identity is taken over from outside."""
         metadata: list[tuple[str, str | bytes]] = [
             (telemetry.REQUEST_ID_KEY, request_id),
             (telemetry.TRACEPARENT_KEY, telemetry.outgoing()),
             (identity.SERVICE_AUTHORIZATION_KEY, f"Bearer {self._credential.token()}"),
-            ("x-client-ip", self.policies.addresses.of(request)),
+            ("x-client-ip", address),
             ("x-client-user-agent", _visible(request.headers.get("User-Agent", ""))),
         ]
         if caller.access_token:

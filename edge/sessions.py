@@ -52,10 +52,14 @@ class Sessions:
         """The access token of a credential; raises what `exchange` raises when auth refuses it."""
         if not _SECRET.fullmatch(credential.secret):
             raise Unauthenticated("the session cookie or API key is none of ours", reason="TOKEN_INVALID")
+        return self.known(credential) or (await self._ask(credential)).access_token
+
+    def known(self, credential: Credential) -> str | None:
+        """The access token that a credential was exchanged for within the last minute, if it may be used again."""
         found = self._remembered.get(credential)
         if found is not None and found[1] > time.time() and self._may_reuse(found[0]):
             return found[0].access_token
-        return (await self._ask(credential)).access_token
+        return None
 
     def _may_reuse(self, exchanged: Exchanged) -> bool:
         return self._revocations.ready.is_set() and not self._revocations.contains(exchanged.session_id)

@@ -11,6 +11,7 @@ from edge.addresses import Network
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
 _ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 _DEFAULT_PORT = re.compile(r"http:.*:80|https:.*:443")
 
@@ -57,6 +58,12 @@ class EdgeSettings(Settings):
     cors_origins: Origins = frozenset()
     # Whose X-Forwarded-For is believed.
     trusted_proxies: Networks = ()
+    # Requests a minute: in general by user, or by address for those who are not signed in; 0 switches all limits off.
+    rate_limit_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 100
+    # Tries of passwords and mailed tokens, by address (by user where one is signed in already).
+    sign_in_limit_per_minute: PerMinute = 20
+    # Requests that send a mail to an address of the caller's choice, by address.
+    mail_limit_per_minute: PerMinute = 5
     # A larger request body is refused with 413.
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
 

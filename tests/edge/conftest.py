@@ -48,7 +48,8 @@ def start_edge(engines: Engines) -> Start:
     @asynccontextmanager
     async def started(**settings: object) -> AsyncIterator[str]:
         away = {f"{name}_service_url": NOWHERE for name in edge.app.SERVICES}
-        given = {"edge_port": 0, "redis_url": engines.redis_url} | away | settings
+        ours = {"edge_port": 0, "redis_url": engines.redis_url, "rate_limit_per_minute": 0}
+        given = ours | away | settings
         async with edge.app.serving(EdgeSettings.model_validate(given)) as serving:
             yield serving.url
 

@@ -3,48 +3,18 @@
 from collections.abc import AsyncIterator
 
 import aiohttp
-import grpc
 import pytest
 from pydantic import ValidationError
 
 from edge.settings import EdgeSettings
 from tests.edge.conftest import Start
+from tests.edge.listener import Listener, listening
 
 
-class Listener(grpc.GenericRpcHandler):
-    """Stands for a service: answers every RPC with an empty message and keeps what it heard."""
-
-    def __init__(self) -> None:
-        self.heard: dict[str, object] = {}
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
-        if "Billing" not in handler_call_details.method:
-            return None  # it has no health service, which counts as well
-
-        async def answer(_request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
-            self.heard = dict(context.invocation_metadata() or ())
-            return b""
-
-        return grpc.unary_unary_rpc_method_handler(answer)
-
-
-class Listening:
-    """A `Listener` and its address."""
-
-    def __init__(self, listener: Listener, address: str) -> None:
-        self.listener = listener
-        self.address = address
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Listening]:
-    server = grpc.aio.server()
-    listener = Listener()
-    server.add_generic_rpc_handlers((listener,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield Listening(listener, f"127.0.0.1:{port}")
-    await server.stop(None)
+@pytest.fixture(scope="module")
+async def service() -> AsyncIterator[Listener]:
+    async with listening() as listener:
+        yield listener
 
 
 @pytest.mark.parametrize(
@@ -67,7 +37,7 @@ async def service() -> AsyncIterator[Listening]:
     ],
 )
 async def test_a_service_hears_of_the_nearest_address_that_is_no_trusted_proxys(
-    start_edge: Start, service: Listening, trusted: str, forwarded: str, heard: str
+    start_edge: Start, service: Listener, trusted: str, forwarded: str, heard: str
 ) -> None:
     async with (
         start_edge(billing_service_url=service.address, trusted_proxies=trusted) as url,
@@ -76,10 +46,10 @@ async def test_a_service_hears_of_the_nearest_address_that_is_no_trusted_proxys(
     ):
         assert response.status == 200
 
-    assert service.listener.heard["x-client-ip"] == heard
+    assert service.heard["x-client-ip"] == heard
 
 
-async def test_several_headers_are_one_list(start_edge: Start, service: Listening) -> None:
+async def test_several_headers_are_one_list(start_edge: Start, service: Listener) -> None:
     forwarded = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.4")]
     async with (
         start_edge(billing_service_url=service.address, trusted_proxies="127.0.0.1") as url,
@@ -88,10 +58,10 @@ async def test_several_headers_are_one_list(start_edge: Start, service: Listenin
     ):
         assert response.status == 200
 
-    assert service.listener.heard["x-client-ip"] == "198.51.100.4"
+    assert service.heard["x-client-ip"] == "198.51.100.4"
 
 
-async def test_nothing_that_is_forwarded_reaches_a_service_as_it_came(start_edge: Start, service: Listening) -> None:
+async def test_nothing_that_is_forwarded_reaches_a_service_as_it_came(start_edge: Start, service: Listener) -> None:
     forged = {
         "Forwarded": "for=6.6.6.6",
         "X-Forwarded-For": "6.6.6.6",
@@ -107,9 +77,9 @@ async def test_nothing_that_is_forwarded_reaches_a_service_as_it_came(start_edge
     ):
         assert response.status == 200
 
-    assert service.listener.heard["x-client-ip"] == "127.0.0.1"
-    assert not {key for key in service.listener.heard if "forward" in key or key == "x-real-ip"}
-    assert "6.6.6.6" not in str(service.listener.heard)
+    assert service.heard["x-client-ip"] == "127.0.0.1"
+    assert not {key for key in service.heard if "forward" in key or key == "x-real-ip"}
+    assert "6.6.6.6" not in str(service.heard)
 
 
 @pytest.mark.parametrize("proxies", ["10.0.0.1/8", "everybody", "10.0.0.0/8;192.0.2.1", "10.0.0.0/33"])

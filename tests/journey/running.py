@@ -14,6 +14,7 @@ from svckit.local import ports
 SERVICES = ("auth", "chat", "billing", "analytics")
 _ADMIN_OFFSET = 6000
 _READY = "chatmesh is up"
+_UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "0"}  # the tests here are one client, and in a hurry
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ async def running(home: Path, **environment: str) -> AsyncIterator[Mesh]:
         *(sys.executable, "-m", "mesh", "up"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "CHATMESH_HOME": str(home), "EDGE_PORT": str(edge), **told, **environment},
+        env={**os.environ, "CHATMESH_HOME": str(home), "EDGE_PORT": str(edge), **_UNLIMITED, **told, **environment},
     )
     said: list[str] = []
     reading = asyncio.create_task(_read(process, said))

@@ -1,0 +1,96 @@
+"""The limits as all edges count them together: one script in Redis, many checks a round trip."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from edge.limits.rates import PERIOD, Check, Standing
+
+# GCRA: the key holds until when the client's requests so far have used up its time, in microseconds of Redis's own
+# clock, so that edges need not agree on theirs. Answers the wait (0: let in) and the debt. One key: any node can do it.
+_SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, period, take = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local used = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+used = math.min(used, now + period) -- the clock was set back, or the limit was made stricter
+local after = used + interval
+local wait = after - now - period
+if wait > 0 then return {math.ceil(wait), math.ceil(used - now)} end
+if not take then return {0, math.ceil(used - now)} end
+redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
+return {0, math.ceil(after - now)}
+"""
+_PATIENCE = 0.25  # seconds for a round trip
+
+_Waiting = tuple[Check, "asyncio.Future[Standing]"]
+
+
+def connected(url: str) -> Redis:
+    """A client for `async with` that would rather fail than wait: somebody's request is waiting for it."""
+    return Redis.from_url(
+        url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), retries=0)
+    )
+
+
+class SharedCounter:
+    """Asks Redis. What comes while an answer is awaited goes together with the next question."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._script = redis.register_script(_SCRIPT)
+        self._waiting: list[_Waiting] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    async def check(self, check: Check) -> Standing:
+        """Count a request; raises RedisError or OSError (a time-out is one) when Redis does not answer at once."""
+        future: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
+        self._waiting.append((check, future))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_all())
+        return await future
+
+    async def _ask_all(self) -> None:
+        batch: list[_Waiting] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                _answer(batch, await self._ask([check for check, _ in batch]))
+        except (RedisError, OSError) as error:
+            for _, future in (*batch, *self._waiting):  # those that wait need not find out for themselves
+                if not future.done():
+                    future.set_exception(error)
+            self._waiting = []
+        finally:
+            self._asking = None
+
+    async def _ask(self, checks: Sequence[Check]) -> list[Any]:
+        """One answer a check; Redis is sent the script where it does not know it, as after a restart."""
+        async with asyncio.timeout(_PATIENCE):
+            answers = await self._sent(checks, "EVALSHA", self._script.sha)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                again = await self._sent([checks[n] for n in unknown], "EVAL", _SCRIPT)
+                for n, answer in zip(unknown, again, strict=True):
+                    answers[n] = answer
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
+
+    async def _sent(self, checks: Sequence[Check], command: str, script: str) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for check in checks:
+            pipe.execute_command(command, script, 1, check.key, check.rate.interval, PERIOD, int(check.take))
+        return await pipe.execute(raise_on_error=False)
+
+
+def _answer(batch: Sequence[_Waiting], answers: Sequence[Any]) -> None:
+    for (check, future), (wait, debt) in zip(batch, answers, strict=True):
+        if not future.done():  # its request may have gone away
+            future.set_result(Standing(check.rate, wait, debt))
