@@ -137,8 +137,12 @@ async def test_identity_headers_from_outside_count_for_nothing(http: aiohttp.Cli
         assert response.status == 401
 
 
-async def test_an_rpc_that_nobody_has_written_yet_is_a_501(http: aiohttp.ClientSession) -> None:
-    async with http.post("/api/auth/refresh", json={"refreshToken": "x"}) as response:
+async def test_an_rpc_that_its_server_does_not_know_yet_is_a_501(start_edge: Start, auth: str) -> None:
+    async with (
+        start_edge(billing_service_url=auth) as url,
+        aiohttp.ClientSession(url) as http,
+        http.get("/api/plans") as response,
+    ):
         refused = await problem(response)
 
     assert (response.status, refused["code"]) == (501, "unimplemented")
