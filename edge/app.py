@@ -21,6 +21,7 @@ from edge import webhooks
 from edge.callers import Callers
 from edge.limits import Admission, Counter, Rates, SharedCounter
 from edge.limits.shared import connected
+from edge.openapi import api_document
 from edge.pages import descriptors, pages
 from edge.policies import policies_of
 from edge.protocol import Server
@@ -84,11 +85,12 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
         found = descriptors()
         transcoder = Transcoder(found, upstream, Options(emit_defaults=True))
+        rpcs = {f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)}
         requests = Requests(
             transcoder=transcoder,
-            pages=pages(channels=channels, descriptors=found, transcoder=transcoder)
+            pages=pages(channels=channels, document=api_document(found, transcoder.routes, rpcs))
             | {("POST", webhooks.PATH): webhooks.stripe(billing)},
-            rpcs={f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)},
+            rpcs=rpcs,
             admission=Admission(callers=callers, rates=_rates(settings), counter=await _counter(stack, settings)),
             credential=credential,
             policies=policies_of(settings),

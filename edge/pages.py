@@ -1,38 +1,44 @@
 """The few paths that are not RPCs: what the edge says of itself and of the services behind it."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib import resources
 from importlib.metadata import version
+from types import MappingProxyType
 
 import grpc
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge import docs, health
-from edge.transcoder import Transcoder
+from edge.transcoder import delivered
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Page = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
-def pages(
-    *, channels: Mapping[str, grpc.aio.Channel], descriptors: bytes, transcoder: Transcoder
-) -> dict[tuple[str, str], Page]:
-    """The handler of each method and path. `channels` is by the service's short name, as `/health` shows it."""
+def pages(*, channels: Mapping[str, grpc.aio.Channel], document: bytes) -> dict[tuple[str, str], Page]:
+    """The handler of each method and path.
+
+    `channels` is by the service's short name, as `/health` shows it; `document` is the OpenAPI document.
+    """
     index = _json(
         {
             "name": "chatmesh",
             "version": version("chatmesh"),
-            "links": {"docs": "/docs", "health": "/health", "metrics": "/metrics", "keys": "/.well-known/jwks.json"},
+            "links": {
+                "docs": "/docs",
+                "openapi": "/openapi.json",
+                "health": "/health",
+                "metrics": "/metrics",
+                "keys": "/.well-known/jwks.json",
+            },
         }
     )
-    routes = docs.page(descriptors, transcoder.routes)
 
     async def home(_request: web.BaseRequest) -> web.Response:
         return index()
-
-    async def show_docs(_request: web.BaseRequest) -> web.Response:
-        return web.Response(text=routes, content_type="text/html", headers=docs.HEADERS)
 
     async def show_health(_request: web.BaseRequest) -> web.Response:
         services = await health.states(channels)
@@ -48,13 +54,34 @@ def pages(
 
     found = {
         "/": home,
-        "/docs": show_docs,
         "/health": show_health,
         "/livez": alive,
         "/readyz": alive,
         "/metrics": metrics,
+        **dict(_reference(document)),
     }
     return {(method, path): page for path, page in found.items() for method in ("GET", "HEAD")}
+
+
+def _reference(document: bytes) -> Iterator[tuple[str, Page]]:
+    """The OpenAPI document, the page that shows it, and that page's files."""
+    files = docs.assets()
+    text = docs.page(document, files).encode()
+    yield "/openapi.json", _fixed(document, "application/json")
+    yield "/docs", _fixed(text, "text/html", {"Content-Security-Policy": docs.POLICY})
+    for file in files.values():
+        kept = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'W/"{file.hash}"'}
+        yield file.path, _fixed(file.data, file.content_type, kept)
+
+
+def _fixed(body: bytes, content_type: str, headers: Mapping[str, str] = NO_HEADERS) -> Page:
+    """A page that is always the same."""
+
+    async def show(request: web.BaseRequest) -> web.Response:
+        response = web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+        return await delivered(request, response)
+
+    return show
 
 
 def _json(body: object, *, status: int = 200) -> Callable[[], web.Response]:

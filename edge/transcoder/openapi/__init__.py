@@ -6,6 +6,6 @@ Takes: the descriptor set and the compiled routes of a transcoder, and `About` w
 
 from edge.transcoder.openapi.document import About, document
 from edge.transcoder.openapi.operations import Example
-from edge.transcoder.openapi.replies import problem
+from edge.transcoder.openapi.replies import problem, reference
 
-__all__ = ["About", "Example", "document", "problem"]
+__all__ = ["About", "Example", "document", "problem", "reference"]

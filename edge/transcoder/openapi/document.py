@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from protobuf import DescMessage, DescMethod
+from protobuf import DescMessage
 
 from edge.transcoder.descriptors import registry_of
 from edge.transcoder.openapi import replies
@@ -20,7 +20,7 @@ _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH"
 _ANY = ("GET", "PUT", "POST", "DELETE", "PATCH")
 
 
-def _nothing(_method: DescMethod) -> Mapping[str, Any]:
+def _nothing(_route: Route) -> Mapping[str, Any]:
     return {}
 
 
@@ -122,4 +122,6 @@ def _tags(routes: Sequence[Route], comments: Mapping[str, str]) -> Iterator[Sche
 def _components(schemas: Schemas, about: About) -> Schema:
     components = {name: dict(values) for name, values in about.components.items()}
     own = {**replies.PROBLEM_SCHEMAS, **components.get("schemas", {}), **schemas.components}
-    return {**components, "schemas": dict(sorted(own.items()))}
+    responses = {**replies.component_responses(), **components.get("responses", {})}
+    parameters = {"IfNoneMatch": replies.IF_NONE_MATCH, **components.get("parameters", {})}
+    return {**components, "parameters": parameters, "responses": responses, "schemas": dict(sorted(own.items()))}

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from protobuf import DescMethod
-
 from edge.transcoder.fields import by_name, is_http_body, kind_of
 from edge.transcoder.framing import EVENTS, LINES
 from edge.transcoder.openapi import replies
@@ -17,7 +15,7 @@ from edge.transcoder.openapi.rules import Schema
 from edge.transcoder.openapi.schemas import Schemas
 from edge.transcoder.routes import Route
 
-Amend = Callable[[DescMethod], Mapping[str, Any]]
+Amend = Callable[[Route], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,9 @@ class Operations:
         if route.body:
             operation["requestBody"] = self._body(routes)
         operation["responses"] = self._responses(routes, prose)
-        return _amended(operation, self.amend(route.method))
+        if over := [route for route in routes if _fits_websocket(route)]:
+            operation["x-websocket"] = self._websocket(over[-1])
+        return _amended(operation, self.amend(route))
 
     def _prose(self, route: Route) -> Prose:
         return prose_of(self.schemas.comment(route.rpc), route.method.name)
@@ -66,10 +66,12 @@ class Operations:
     def _parameters(self, route: Route, names: Sequence[str]) -> list[Schema]:
         message = route.method.input
         parameters = path_parameters(route.template, names, message, self.schemas)
-        if route.body != "*":
+        if route.body != "*" and not route.streams_requests:
             elsewhere = [variable.path for variable in route.template.variables]
             elsewhere += [(route.body,)] if route.body else []
             parameters += query_parameters(message, elsewhere=elsewhere, schemas=self.schemas)
+        if _is_conditional(route):
+            parameters.append(replies.reference("IfNoneMatch", kind="parameters"))
         return parameters
 
     def _body(self, routes: Sequence[Route]) -> Schema:
@@ -88,6 +90,8 @@ class Operations:
             schema = schemas.body_of(message, without=bound)
         if is_http_body(kind):
             return {"*/*": {"schema": schema}}
+        if route.streams_requests:
+            return {LINES: {"schema": {"type": "string", "description": "One message a line."}, "x-itemSchema": schema}}
         content: Schema = {"schema": schema}
         if (request := self.examples.get(route.rpc, NO_EXAMPLE).request) is not None:
             content["example"] = request
@@ -112,6 +116,15 @@ class Operations:
         return any(self.schemas.is_required(field) for field in message.fields if field.name not in bound)
 
     def _responses(self, routes: Sequence[Route], prose: Sequence[Prose]) -> Schema:
+        errors: dict[str, str] = {}
+        for said in prose:
+            errors |= {code: text for code, text in said.errors.items() if code not in errors}
+        responses = self._successes(routes) | replies.errors_of(errors, has_body=bool(routes[0].body))
+        return dict(sorted(responses.items()))
+
+    def _successes(self, routes: Sequence[Route]) -> Schema:
+        if _needs_websocket(routes[0]):
+            return dict(replies.UPGRADE)
         contents = []
         for route in routes:
             example = self.examples.get(route.rpc, NO_EXAMPLE)
@@ -120,13 +133,31 @@ class Operations:
             else:
                 contents.append(replies.unary(route, self.schemas, example.response))
         what = " or ".join(_what(route) for route in routes)
-        responses: Schema = {
-            "200": {"description": f"{what[:1].upper()}{what[1:]}.", "content": replies.merged(contents)}
-        }
-        errors: dict[str, str] = {}
-        for said in prose:
-            errors |= {code: text for code, text in said.errors.items() if code not in errors}
-        return responses | replies.errors_of(errors)
+        answer: Schema = {"description": f"{what[:1].upper()}{what[1:]}.", "content": replies.merged(contents)}
+        responses: Schema = {"200": answer}
+        if _is_conditional(routes[0]):
+            answer["headers"] = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+            responses["304"] = replies.reference("NotModified")
+        return responses
+
+    def _websocket(self, route: Route) -> Schema:
+        """What goes over a WebSocket, for which OpenAPI has no words of its own."""
+        method = route.method
+        sent = {"send": self.schemas.of_kind(method.input)} if route.streams_requests or route.body else {}
+        return {**sent, "receive": self.schemas.of_kind(method.output)}
+
+
+def _needs_websocket(route: Route) -> bool:
+    """Whether messages go both ways, or nothing says where a body of them would go."""
+    return route.streams_requests and (route.streaming or not route.body)
+
+
+def _fits_websocket(route: Route) -> bool:
+    return (route.streaming or route.streams_requests) and not route.raw_reply
+
+
+def _is_conditional(route: Route) -> bool:
+    return route.http_method == "GET" and not route.streaming and not route.streams_requests
 
 
 def _what(route: Route) -> str:
@@ -139,6 +170,8 @@ def _description(routes: Sequence[Route], prose: Sequence[Prose]) -> str:
     for route, said in zip(routes[1:], prose[1:], strict=True):
         parts.append(f"With `Accept: {EVENTS}` or `{LINES}` this is {route.method.name}. {said.summary}".rstrip())
         parts.append(said.rest)
+    if any(_fits_websocket(route) for route in routes):
+        parts.append("A WebSocket opened here carries one message as JSON in every text frame, each way.")
     return "\n\n".join(part for part in parts if part)
 
 

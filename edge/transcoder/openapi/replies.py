@@ -54,6 +54,20 @@ PROBLEM_SCHEMAS: Mapping[str, Schema] = {
         },
     },
 }
+IF_NONE_MATCH: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of the answer that the client has.",
+    "schema": {"type": "string", "maxLength": 500, "pattern": "^[ -~]*$"},
+}
+UPGRADE: Mapping[str, Schema] = {
+    "101": {"description": "The WebSocket is open."},
+    "426": {
+        "description": "The request is no WebSocket handshake.",
+        "content": {CONTENT_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}},
+    },
+}
+_UNREADABLE = "The request cannot be read, or breaks a rule: `errors` names the fields."
 _FRAMES = {
     EVENTS: "Server-Sent Events: the `data` of each is one message as JSON. A comment keeps an idle stream alive. "
     "A stream that fails ends with an event named `error`, whose data is a problem document.",
@@ -69,13 +83,34 @@ def problem(description: str, example: Mapping[str, Any] | None = None) -> Schem
     return {"description": description, "content": {CONTENT_TYPE: content}}
 
 
-def errors_of(errors: Mapping[str, str]) -> dict[str, Schema]:
-    """The responses of the errors that a comment names, by status; codes that share a status share a response."""
+def component_responses() -> dict[str, Schema]:
+    """The responses that any operation may have."""
+    return {
+        "BadRequest": problem(_UNREADABLE),
+        "NotAcceptable": problem("Nothing that the `Accept` header asks for is served here."),
+        "UnsupportedMediaType": problem("The body is in a content type or charset that is not read here."),
+        "Failed": problem("The service failed, is away, or did not answer in time."),
+        "NotModified": {"description": "The client has it already: `If-None-Match` names its `ETag`."},
+    }
+
+
+def errors_of(errors: Mapping[str, str], *, has_body: bool) -> dict[str, Schema]:
+    """The responses of what can go wrong, by status; the codes of a comment that share a status share a response."""
     by_status: dict[str, list[str]] = {}
     for name, text in errors.items():
         status = str(problem_of(code_pb2.Code.Value(name), "").status)
         by_status.setdefault(status, []).append(text)
-    return {status: problem("\n\n".join(texts)) for status, texts in by_status.items()}
+    if "400" in by_status:
+        by_status["400"].append(f"Or: {_UNREADABLE[:1].lower()}{_UNREADABLE[1:]}")
+    found = {"400": reference("BadRequest"), "406": reference("NotAcceptable"), "5XX": reference("Failed")}
+    if has_body:
+        found["415"] = reference("UnsupportedMediaType")
+    return found | {status: problem("\n\n".join(texts)) for status, texts in by_status.items()}
+
+
+def reference(name: str, *, kind: str = "responses") -> Schema:
+    """A reference to something among the components."""
+    return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def unary(route: Route, schemas: Schemas, example: Any) -> Schema:

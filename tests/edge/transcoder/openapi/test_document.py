@@ -27,13 +27,13 @@ def references(value: Any) -> Iterator[str]:
 
 
 def query_of(operation: Document) -> dict[str, Document]:
-    return {found["name"]: found["schema"] for found in operation["parameters"] if found["in"] == "query"}
+    return {found["name"]: found["schema"] for found in operation["parameters"] if found.get("in") == "query"}
 
 
 def test_a_document_of_every_kind_of_binding_and_field_is_valid(probe: Document) -> None:
     validate(probe)
 
-    known = {f"#/components/schemas/{name}" for name in probe["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind, made in probe["components"].items() for name in made}
     assert set(references(probe)) <= known
 
 
@@ -114,6 +114,28 @@ def test_a_unary_and_a_streaming_rpc_on_one_route_are_one_operation(probe: Docum
     assert content["application/json"]["schema"] == content["text/event-stream"]["x-itemSchema"]
 
 
+def test_what_goes_over_a_websocket_only_says_so(documented: Documented) -> None:
+    made = documented("""
+        message In { string a = 1; }
+        message Out { string b = 1; }
+        service S {
+          rpc Talk(stream In) returns (stream Out) { option (google.api.http) = {get: "/talk"}; }
+          rpc Sum(stream In) returns (Out) { option (google.api.http) = {post: "/sum" body: "*"}; }
+        }
+    """)
+    talk, total = made["paths"]["/talk"]["get"], made["paths"]["/sum"]["post"]
+
+    validate(made)
+    assert {"101", "426"} <= set(talk["responses"])
+    assert "200" not in talk["responses"]
+    assert talk["x-websocket"] == {
+        "send": {"$ref": "#/components/schemas/In"},
+        "receive": {"$ref": "#/components/schemas/Out"},
+    }
+    assert list(total["requestBody"]["content"]) == ["application/x-ndjson"]
+    assert list(total["responses"]["200"]["content"]) == ["application/json"]
+
+
 def test_a_stream_alone_is_also_an_array(probe: Document) -> None:
     content = probe["paths"]["/s/count"]["get"]["responses"]["200"]["content"]
 
@@ -147,7 +169,7 @@ def test_comments_become_the_text_and_their_errors_responses(documented: Documen
     assert (operation["summary"], operation["deprecated"]) == ("Answers a book", True)
     assert operation["description"] == "Answers a book.\n\nIt may be old."
     assert operation["responses"]["404"]["description"] == "No such book, or it burnt."
-    assert operation["responses"]["400"]["description"] == "It is lent (reason LENT)."
+    assert operation["responses"]["400"]["description"].startswith("It is lent (reason LENT).\n\nOr: the request")
     assert list(operation["responses"]["404"]["content"]) == ["application/problem+json"]
     assert operation["parameters"][0]["description"] == "As on its back; see `pageCount`."
     assert operation["parameters"][1]["description"] == "With the cover."
@@ -184,7 +206,7 @@ def test_the_application_adds_what_the_descriptors_do_not_say(documented: Docume
         "1",
         paths={"/health": {"get": {"responses": {"200": {"description": "Well."}}}}},
         components={"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
-        amend=lambda method: {"security": [{"bearer": []}], "responses": {"429": {"description": "Too many."}}},
+        amend=lambda _route: {"security": [{"bearer": []}], "responses": {"429": {"description": "Too many."}}},
         examples={"t.S.Do": Example({"n": 1}, events=[{"n": 2}, {"n": 3}])},
     )
     made = documented(
@@ -200,7 +222,7 @@ def test_the_application_adds_what_the_descriptors_do_not_say(documented: Docume
     validate(made)
     assert list(made["paths"]) == ["/a", "/health"]
     assert operation["security"] == [{"bearer": []}]
-    assert list(operation["responses"]) == ["200", "429"]
+    assert list(operation["responses"]) == ["200", "400", "406", "415", "429", "5XX"]
     assert operation["requestBody"]["content"]["application/json"]["example"] == {"n": 1}
     assert content["text/event-stream"]["example"] == 'data: {"n":2}\n\ndata: {"n":3}\n\n'
     assert content["application/json"]["example"] == [{"n": 2}, {"n": 3}]

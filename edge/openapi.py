@@ -1,0 +1,190 @@
+"""What the product's OpenAPI document says beyond its contracts: who may call, which limits hold, what is no RPC."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from importlib.metadata import version
+from typing import Any
+
+from chatmesh.access.v1 import access_pb2
+
+from edge import webhooks
+from edge.transcoder import Route
+from edge.transcoder.openapi import About, Example, document, problem, reference
+from svckit.rpc.call import Rpc
+
+Members = Mapping[str, Any]
+
+_WHO = {
+    access_pb2.LEVEL_USER: "a signed-in user",
+    access_pb2.LEVEL_ANALYST: "an analyst or an administrator",
+    access_pb2.LEVEL_ADMIN: "an administrator",
+    access_pb2.LEVEL_SERVICE: "a process of the mesh",
+}
+_DESCRIPTION = """\
+Accounts, conversations with language models, subscriptions, and the figures of a chat product.
+
+**Signing in.** `POST /api/auth/signin` answers tokens and sets the `session` cookie. A browser needs nothing else: once
+you have signed in on this page, every *Try it out* is yours. Programs send `Authorization: Bearer …` with the access
+token or with an API key.
+
+**JSON.** Names are camelCase; 64-bit integers are text; a time is RFC 3339 in UTC. A field that holds its type's zero
+value may be left out, `null` means that it is. A field or parameter that does not exist is refused, and so is one that
+is given twice. NaN and infinite numbers are the texts `NaN`, `Infinity` and `-Infinity`.
+
+**Errors** are problem documents (RFC 9457). Programs act on `code`, people read `detail`; `errors` names fields, and
+`requestId` finds the request in the logs.
+
+**Streams.** A route that streams answers Server-Sent Events, one JSON document a line, or a JSON array, as
+`Accept` asks, and speaks over a WebSocket as well.
+
+**Time.** A request has a deadline, 15 seconds where nothing else is said; `X-Request-Timeout` (seconds) or
+`Grpc-Timeout` shortens it.
+"""
+_EXAMPLE = {
+    "type": "about:blank",
+    "title": "Bad Request",
+    "status": 400,
+    "detail": "password: must be at least 8 characters",
+    "instance": "/api/auth/signup",
+    "code": "invalid_argument",
+    "requestId": "01JDQ4Z5Y8M2V7K3T9RWB6XHCN",
+    "errors": [{"field": "password", "detail": "must be at least 8 characters", "code": "string.min_len"}],
+}
+_COMPONENTS: Mapping[str, Members] = {
+    "securitySchemes": {
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "session",
+            "description": "The cookie that `POST /api/auth/signin` sets.",
+        },
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."},
+    },
+    "responses": {
+        "BadRequest": problem("The request cannot be read, or breaks a rule: `errors` names the fields.", _EXAMPLE),
+        "Unauthenticated": problem("Nobody is signed in, or what was shown is no good (any more)."),
+        "CrossSite": problem("Another site may not have this done in somebody's name."),
+        "TooSlow": problem("The body did not come in time."),
+        "TooLarge": problem("The body is larger than 10 MB."),
+        "TooMany": problem("Too many requests: `Retry-After` says for how many seconds to wait."),
+    },
+}
+_PAGES = "Pages"
+_TAGS = [{"name": _PAGES, "description": "What the edge says of itself, and what comes from outside."}]
+
+
+def api_document(descriptors: bytes, routes: Sequence[Route], rpcs: Mapping[str, Rpc]) -> bytes:
+    """The document of all that the edge serves, as JSON. `rpcs` are by their gRPC path."""
+    about = About(
+        title="chatmesh",
+        version=version("chatmesh"),
+        description=_DESCRIPTION,
+        components=_COMPONENTS,
+        paths=_pages(),
+        tags=_TAGS,
+        amend=lambda route: _members(route, rpcs[route.path]),
+        examples=examples(),
+    )
+    return document(descriptors, routes, about)
+
+
+def examples() -> dict[str, Example]:
+    """The examples by the full name of their RPC, as `edge/examples.json` has them."""
+    text = (resources.files("edge") / "examples.json").read_text(encoding="utf-8")
+    return {rpc: Example(**members) for rpc, members in json.loads(text).items()}
+
+
+def _members(route: Route, rpc: Rpc) -> Members:
+    who = _WHO.get(rpc.level)
+    members: dict[str, Any] = {
+        "security": [{"session": []}, {"bearer": []}] if who else [],
+        "responses": dict(_responses(route, rpc)),
+    }
+    if who:
+        members["description"] = f"Who may call: {who}."
+    return members
+
+
+def _responses(route: Route, rpc: Rpc) -> Iterator[tuple[str, Members]]:
+    yield "429", reference("TooMany")
+    if route.body:
+        yield "408", reference("TooSlow")
+        yield "413", reference("TooLarge")
+    if rpc.level != access_pb2.LEVEL_PUBLIC:
+        yield "401", reference("Unauthenticated")
+    if rpc.level not in (access_pb2.LEVEL_PUBLIC, access_pb2.LEVEL_USER):
+        yield "403", problem(f"Only {_WHO[rpc.level]} may do this.")
+    elif route.http_method != "GET":
+        yield "403", reference("CrossSite")
+
+
+def _pages() -> Mapping[str, Members]:
+    """The paths that are no RPC."""
+    page = {"type": "string"}
+    health = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "/": _get("index", "Says what this is", {"200": ("Name, version and links.", health)}),
+        "/health": _get(
+            "health",
+            "Answers how the edge and every service are",
+            {"200": ("All are up.", health), "503": ("At least one is not; the body says which.", health)},
+        ),
+        "/livez": _get(
+            "live", "Answers while the process lives", {"200": ("Alive.", {"text/plain": {"schema": page}})}
+        ),
+        "/readyz": _get(
+            "ready", "Answers while requests are taken", {"200": ("Ready.", {"text/plain": {"schema": page}})}
+        ),
+        "/metrics": _get(
+            "metrics", "Measurements, for Prometheus", {"200": ("Text.", {"text/plain": {"schema": page}})}
+        ),
+        "/openapi.json": _get("openapi", "This document", {"200": ("OpenAPI 3.1.", health)}),
+        "/docs": _get("docs", "This document, for people", {"200": ("A page.", {"text/html": {"schema": page}})}),
+        webhooks.PATH: {"post": _webhook()},
+    }
+
+
+def _get(id: str, summary: str, responses: Mapping[str, tuple[str, Members]]) -> Members:
+    return {
+        "get": {
+            "operationId": f"Edge_{id}",
+            "tags": [_PAGES],
+            "summary": summary,
+            "description": f"{summary}. Not an RPC.",
+            "security": [],
+            "responses": {
+                status: {"description": description, "content": content}
+                for status, (description, content) in responses.items()
+            },
+        }
+    }
+
+
+def _webhook() -> Members:
+    signature = {
+        "name": "Stripe-Signature",
+        "in": "header",
+        "required": True,
+        "description": "Stripe's signature over the bytes of the body.",
+        "schema": {"type": "string"},
+    }
+    done = {
+        "description": "Taken; applied afterwards.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+    return {
+        "operationId": "Edge_stripe",
+        "tags": [_PAGES],
+        "summary": "Takes an event from Stripe",
+        "description": "Takes an event from Stripe. The body goes on byte for byte: the signature is over the bytes.",
+        "security": [],
+        "parameters": [signature],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+        "responses": {
+            "200": done,
+            "400": problem("The signature is missing, forged or too old (code `signature_invalid`)."),
+            "413": reference("TooLarge"),
+            "5XX": reference("Failed"),
+        },
+    }
