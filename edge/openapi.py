@@ -71,7 +71,10 @@ _COMPONENTS: Mapping[str, Members] = {
     },
 }
 _PAGES = "Pages"
-_TAGS = [{"name": _PAGES, "description": "What the edge says of itself, and what comes from outside."}]
+_TAGS = [
+    *({"name": name} for name in ("AuthService", "ChatService", "BillingService", "AnalyticsService")),
+    {"name": _PAGES, "description": "What the edge says of itself, and what comes from outside."},
+]
 
 
 def api_document(descriptors: bytes, routes: Sequence[Route], rpcs: Mapping[str, Rpc]) -> bytes:

@@ -28,15 +28,16 @@ def _nothing(_route: Route) -> Mapping[str, Any]:
 class About:
     """What a document says that descriptors do not.
 
-    `paths`, `components` and `tags` are put beside the generated ones. `amend` gives members of an RPC's operations:
-    its parameters and responses come on top, a description comes after the comment, and the rest replaces. `examples`
-    are by the RPC's full name.
+    `paths` and `components` are put beside the generated ones. `tags` go behind those of services; one that is named
+    for a service adds to it and takes it to its own place. `servers` are URLs; none means where the document is.
+    `amend` gives members of a route's operation: its parameters and responses come on top, a description comes after
+    the comment, and the rest replaces. `examples` are by the RPC's full name.
     """
 
     title: str
     version: str
     description: str = ""
-    servers: Sequence[str] = ("/",)
+    servers: Sequence[str] = ()
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     paths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tags: Sequence[Mapping[str, Any]] = ()
@@ -62,8 +63,8 @@ def document(descriptors: bytes, routes: Sequence[Route], about: About) -> bytes
     made = {
         "openapi": "3.1.0",
         "info": {name: value for name, value in info.items() if value},
-        "servers": [{"url": url} for url in about.servers],
-        "tags": [*_tags(routes, comments), *about.tags],
+        **({"servers": [{"url": url} for url in about.servers]} if about.servers else {}),
+        "tags": _ordered(_tags(routes, comments), about.tags),
         "paths": paths | dict(about.paths),
         "components": _components(schemas, about),
     }
@@ -117,6 +118,13 @@ def _tags(routes: Sequence[Route], comments: Mapping[str, str]) -> Iterator[Sche
         said = prose_of(comments.get(service.type_name, ""), service.name)
         tag = {"name": service.name, "description": "\n\n".join(part for part in (said.summary, said.rest) if part)}
         yield {name: value for name, value in tag.items() if value}
+
+
+def _ordered(generated: Iterator[Schema], given: Sequence[Mapping[str, Any]]) -> list[Schema]:
+    """The generated tags, then the given ones with what is generated of them."""
+    found = {tag["name"]: tag for tag in generated}
+    behind = [{**found.pop(tag["name"], {}), **tag} for tag in given]
+    return [*found.values(), *behind]
 
 
 def _components(schemas: Schemas, about: About) -> Schema:
