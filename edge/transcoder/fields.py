@@ -36,6 +36,10 @@ def is_singular(field: DescField) -> bool:
     return not isinstance(field.value, DescFieldValueList | DescFieldValueMap)
 
 
+def is_map(field: DescField) -> bool:
+    return isinstance(field.value, DescFieldValueMap)
+
+
 def by_name(message: DescMessage) -> dict[str, DescField]:
     """The fields by every name that JSON may use: their own, and their JSON name."""
     return {field.name: field for field in message.fields} | {field.json_name: field for field in message.fields}

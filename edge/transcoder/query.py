@@ -1,6 +1,6 @@
 """Query parameters to the bytes of a request message."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from protobuf import DescField, DescFieldValueList, DescFieldValueMessage, DescMessage
@@ -42,12 +42,13 @@ class Query:
 
     def bind(self, query: str) -> bytes:
         """The wire bytes of every parameter, in their order; raises Refused."""
+        return self.bind_pairs(_decoded(pair) for pair in query.split("&") if pair)
+
+    def bind_pairs(self, pairs: Iterable[tuple[str, str]]) -> bytes:
+        """The same for names and texts that are no longer encoded."""
         parts: list[bytes] = []
         given = _Given()
-        for pair in query.split("&"):
-            if not pair:
-                continue
-            name, text = _decoded(pair)
+        for name, text in pairs:
             parameter = self._parameter(name)
             if parameter is None or parameter.encode is None:
                 continue

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from protobuf import DescField, DescMessage, DescMethod
 
-from edge.transcoder.bodies import PrintBody, ReadBody, body_printer, body_reader
+from edge.transcoder.bodies import PrintBody, ReadBody, body_printer, request_body
 from edge.transcoder.descriptors import Rule, RuleError, full_name
 from edge.transcoder.escapes import EscapeError, Unescape, decode, decode_multi
 from edge.transcoder.fields import is_http_body, is_singular, kind_of
+from edge.transcoder.forms import form_of
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.masks import update_mask
 from edge.transcoder.problems import FieldError, Problem, Refused
@@ -72,7 +73,8 @@ def compile_route(rule: Rule, codec: JsonCodec, *, unescape: Unescape, ignore_un
 class Binder:
     """Makes the request message of a route: the bytes of the body, then of the query, then of the path.
 
-    That order is the precedence, as the last one wins on the wire (edge.transcoder.wire).
+    That order is the precedence, as the last one wins on the wire (edge.transcoder.wire). `body_types` are the content
+    types of bodies to document.
     """
 
     def __init__(
@@ -80,8 +82,11 @@ class Binder:
     ) -> None:
         message = rule.method.input
         self._variables = [_bound(message, variable, body, unescape) for variable in rule.template.variables]
-        self._body: ReadBody | None = body_reader(codec, message, body) if rule.body else None
         bound = [variable.path for variable in rule.template.variables]
+        form = form_of(message, body, bound=bound, ignore_unknown=ignore_unknown) if rule.body else None
+        taken = request_body(codec, message, body, form) if rule.body else None
+        self._body: ReadBody | None = taken.read if taken else None
+        self.body_types = taken.types if taken else ()
         self._mask = update_mask(message, body, bound) if body and rule.http_method == "PATCH" else None
         self._query = Query(message, elsewhere=bound, body=rule.body, ignore_unknown=ignore_unknown)
         self.reads_body = self._body is not None

@@ -11,7 +11,7 @@ import google
 import grpc
 import grpc.aio
 import grpc_tools
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, FormData, web
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.rpc import status_pb2
 from grpc_tools import protoc
@@ -168,7 +168,7 @@ def _handlers(servicer: ProbeServicer) -> tuple[grpc.GenericRpcHandler, ...]:
     echoes = [
         *("GetMessage", "Query", "Star", "NoBody", "TextBody", "ListBody", "MapBody", "TimestampBody", "ChildBody"),
         *("ValueBody", "BytesBody", "EchoText", "EchoInt64", "EchoList", "EchoTimestamp", "EchoColor", "EchoChild"),
-        *("EchoMap", "Nothing", "Mirror", "UpdateShelf"),
+        *("EchoMap", "Nothing", "Mirror", "UpdateShelf", "Pack"),
     ]
     unary: Handlers = {name: grpc.unary_unary_rpc_method_handler(servicer.echo) for name in echoes}
     streams: Handlers = {
@@ -198,6 +198,9 @@ class Answer:
         return self.body.decode()
 
 
+Sendable = IO[bytes] | FormData | bytes | str
+
+
 class Edge:
     """A client of the transcoder under test, which sends URLs byte for byte."""
 
@@ -211,7 +214,7 @@ class Edge:
         """End the service behind, and every call that it works on."""
         await self._server.stop(None)
 
-    def open(self, method: str, path: str, body: IO[bytes] | bytes | str | None = None, **headers: str) -> Any:
+    def open(self, method: str, path: str, body: Sendable | None = None, **headers: str) -> Any:
         data = body.encode() if isinstance(body, str) else body
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._session.request(method, URL(self._url + path, encoded=True), data=data, headers=named)
@@ -226,9 +229,7 @@ class Edge:
         await writer.wait_closed()
         return answer
 
-    async def __call__(
-        self, method: str, path: str, body: IO[bytes] | bytes | str | None = None, **headers: str
-    ) -> Answer:
+    async def __call__(self, method: str, path: str, body: Sendable | None = None, **headers: str) -> Answer:
         async with self.open(method, path, body, **headers) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
 
