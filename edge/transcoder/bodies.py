@@ -14,7 +14,7 @@ from edge.transcoder.fields import is_http_body, is_singular, kind_of
 from edge.transcoder.forms import Form
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.problems import Problem, Refused
-from edge.transcoder.wire import length_delimited
+from edge.transcoder.wire import length_delimited, message_field
 
 ReadBody = Callable[[bytes, str], bytes]
 
@@ -101,7 +101,7 @@ def _http_body_reader(field: DescField | None) -> ReadBody:
         body = length_delimited(1, content_type.encode(errors="replace")) if content_type else b""
         if data:
             body += length_delimited(2, data)
-        return length_delimited(field.number, body) if field else body
+        return message_field(field, body) if field else body
 
     return read
 

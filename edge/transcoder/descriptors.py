@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 
 from protobuf import DescMethod, DescService, Registry
 from protobuf.wkt import FileDescriptorSet
+from protobuf.wkt.google.protobuf.descriptor_pb import FeatureSet, FieldDescriptorProto
 
 from edge.transcoder.templates import Template, TemplateError, parse
 
@@ -38,6 +39,34 @@ def registry_of(descriptors: bytes) -> Registry:
         for message in file.message_type:
             _complete(message)
     return files.to_registry()
+
+
+def required_of(descriptors: bytes) -> dict[str, frozenset[str]]:
+    """The names of the required fields (proto2, or the legacy presence of editions), by their message's full name.
+
+    The registry takes them as optional: the codec would refuse each part of a request that does not hold all of them.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for file in FileDescriptorSet.from_binary(descriptors).file:
+        for message in file.message_type:
+            found |= _required_in(message, file.package)
+    return found
+
+
+def _required_in(message: Any, scope: str) -> dict[str, frozenset[str]]:
+    name = f"{scope}.{message.name}" if scope else message.name
+    here = frozenset(field.name for field in message.field if _is_required(field))
+    found = {name: here} if here else {}
+    for nested in message.nested_type:
+        found |= _required_in(nested, name)
+    return found
+
+
+def _is_required(field: Any) -> bool:
+    features = field.options.features if field.options else None
+    return field.label == FieldDescriptorProto.Label.REQUIRED or (
+        features is not None and features.field_presence == FeatureSet.FieldPresence.LEGACY_REQUIRED
+    )
 
 
 def rules_of(registry: Registry) -> Iterator[Rule]:
@@ -85,8 +114,16 @@ def _complete(message: Any) -> None:
         _first_alias_last(enum)
     for field in message.field:
         field.json_name = field.json_name or _json_name(field.name)
+        if _is_required(field):
+            _make_optional(field)
     for nested in message.nested_type:
         _complete(nested)
+
+
+def _make_optional(field: Any) -> None:
+    field.label = FieldDescriptorProto.Label.OPTIONAL
+    if field.options is not None and field.options.features is not None:
+        field.options.features.field_presence = FeatureSet.FieldPresence.EXPLICIT
 
 
 def _json_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from protobuf import (
     DescEnum,
+    DescExtension,
     DescField,
     DescFieldValueEnum,
     DescFieldValueList,
@@ -9,6 +10,7 @@ from protobuf import (
     DescFieldValueMessage,
     DescFieldValueScalar,
     DescMessage,
+    Registry,
     ScalarType,
 )
 
@@ -17,7 +19,7 @@ Kind = ScalarType | DescEnum | DescMessage
 HTTP_BODY = "google.api.HttpBody"
 
 
-def kind_of(field: DescField) -> Kind:
+def kind_of(field: DescField | DescExtension) -> Kind:
     """What one value of the field is: of a list an element, of a map a value."""
     match field.value:
         case DescFieldValueScalar(scalar=scalar):
@@ -32,7 +34,7 @@ def kind_of(field: DescField) -> Kind:
             return value
 
 
-def is_singular(field: DescField) -> bool:
+def is_singular(field: DescField | DescExtension) -> bool:
     return not isinstance(field.value, DescFieldValueList | DescFieldValueMap)
 
 
@@ -43,6 +45,11 @@ def is_map(field: DescField) -> bool:
 def by_name(message: DescMessage) -> dict[str, DescField]:
     """The fields by every name that JSON may use: their own, and their JSON name."""
     return {field.name: field for field in message.fields} | {field.json_name: field for field in message.fields}
+
+
+def extension_named(name: str, registry: Registry) -> DescExtension | None:
+    """The extension that a member of a JSON object names, as `[package.name]`."""
+    return registry.extension(name[1:-1]) if name[:1] == "[" and name[-1:] == "]" else None
 
 
 def is_http_body(kind: Kind) -> bool:

@@ -10,9 +10,18 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from protobuf import DescEnum, DescField, DescFieldValueList, DescFieldValueMap, DescMessage, Registry, ScalarType
+from protobuf import (
+    DescEnum,
+    DescExtension,
+    DescField,
+    DescFieldValueList,
+    DescFieldValueMap,
+    DescMessage,
+    Registry,
+    ScalarType,
+)
 
-from edge.transcoder.fields import kind_of
+from edge.transcoder.fields import extension_named, kind_of
 from edge.transcoder.problems import FieldError
 from edge.transcoder.wire import (
     INTEGERS,
@@ -79,7 +88,7 @@ class Guards:
         if message.type_name in seen or message.type_name in TEXT_TYPES:
             return False
         seen.add(message.type_name)
-        return bool(message.oneofs) or any(
+        return bool(message.oneofs or message.proto.extension_range) or any(
             field.name != field.json_name
             or (isinstance(field.value, DescFieldValueMap) and field.value.key in INTEGERS)
             or (isinstance(kind := kind_of(field), DescEnum | ScalarType) and _kind_check(kind) is not None)
@@ -95,6 +104,7 @@ class Guards:
             (oneof.name, {name for f in oneof.fields for name in (f.name, f.json_name)}) for oneof in message.oneofs
         ]
         second_names = frozenset(spellings)
+        extensible = bool(message.proto.extension_range)
 
         def check(value: JsonValue) -> None:
             if not isinstance(value, dict):
@@ -112,6 +122,8 @@ class Guards:
                         field_check(item)
                     except FieldValueError as error:
                         raise error.within(json_name) from None
+            if extensible:
+                self._extensions(value)
             for oneof, members in oneofs:
                 if not members.isdisjoint(value):
                     given = [name for name in value if name in members and value[name] is not None]
@@ -125,7 +137,17 @@ class Guards:
                 fields.append((field.json_name, field.name, field_check))
         return check
 
-    def _field(self, field: DescField) -> Check | None:
+    def _extensions(self, value: dict[str, JsonValue]) -> None:
+        for name, item in value.items():
+            extension = extension_named(name, self._registry)
+            field_check = self._field(extension) if extension is not None else None
+            if field_check is not None and item is not None:
+                try:
+                    field_check(item)
+                except FieldValueError as error:
+                    raise error.within(name) from None
+
+    def _field(self, field: DescField | DescExtension) -> Check | None:
         kind = kind_of(field)
         one = self.of(kind) if isinstance(kind, DescMessage) else _kind_check(kind)
         match field.value:

@@ -8,6 +8,7 @@ from typing import cast
 import jiter
 from protobuf import (
     DescEnum,
+    DescExtension,
     DescField,
     DescFieldValueList,
     DescMessage,
@@ -17,7 +18,7 @@ from protobuf import (
     message_to_json_value,
 )
 
-from edge.transcoder.fields import Kind, by_name, is_plain_message, is_singular, kind_of
+from edge.transcoder.fields import Kind, by_name, extension_named, is_plain_message, is_singular, kind_of
 from edge.transcoder.guard import FieldValueError, Guards, JsonValue
 from edge.transcoder.problems import FieldError, Problem, Refused
 from edge.transcoder.wire import INTEGERS, TEXT_TYPES, WRAPPERS, integer_rule
@@ -102,7 +103,7 @@ class JsonCodec:
         fields = by_name(message)
         for name, item in value.items():
             place = f"{path}.{name}" if path else name
-            field = fields.get(name)
+            field = fields.get(name) or extension_named(name, self._registry)
             if field is None:
                 if not self._ignore_unknown:
                     yield FieldError(place, "there is no such field", "unknown_field")
@@ -110,7 +111,7 @@ class JsonCodec:
                 yield from self._inside(message, field, name, item, place, level)
 
     def _inside(
-        self, message: DescMessage, field: DescField, name: str, item: JsonValue, place: str, level: int
+        self, message: DescMessage, field: DescField | DescExtension, name: str, item: JsonValue, place: str, level: int
     ) -> Iterator[FieldError]:
         kind = kind_of(field)
         parts = _parts(field, item, place)
@@ -150,7 +151,9 @@ def _refused(errors: list[FieldError]) -> Refused:
     return Refused(Problem(400, "unknown_field" if unknown else "invalid_argument", f"{detail}.", errors))
 
 
-def _parts(field: DescField, item: JsonValue, place: str) -> list[tuple[str, JsonValue, JsonValue]] | None:
+def _parts(
+    field: DescField | DescExtension, item: JsonValue, place: str
+) -> list[tuple[str, JsonValue, JsonValue]] | None:
     """The values in a field's JSON, each with its path and the JSON of the field if it held nothing else.
 
     None if the JSON has not the shape of the field.

@@ -14,6 +14,7 @@ from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.masks import update_mask
 from edge.transcoder.problems import FieldError, Problem, Refused
 from edge.transcoder.query import Query
+from edge.transcoder.required import Required
 from edge.transcoder.templates import Template, Variable
 from edge.transcoder.wire import TextError, encoder
 
@@ -41,7 +42,9 @@ class Route:
     print_body: PrintBody = field(repr=False)
 
 
-def compile_route(rule: Rule, codec: JsonCodec, *, unescape: Unescape, ignore_unknown: bool) -> Route:
+def compile_route(
+    rule: Rule, codec: JsonCodec, required: Required, *, unescape: Unescape, ignore_unknown: bool
+) -> Route:
     """Check a rule against its RPC's messages and make its route; raises RuleError."""
     method, rpc = rule.method, full_name(rule.method)
     try:
@@ -51,7 +54,7 @@ def compile_route(rule: Rule, codec: JsonCodec, *, unescape: Unescape, ignore_un
         raw_reply = is_http_body(kind_of(reply_field) if reply_field else method.output)
         if streaming and raw_reply:
             raise ValueError("a stream of google.api.HttpBody cannot be served")
-        bind = Binder(rule, body_field, codec, unescape=unescape, ignore_unknown=ignore_unknown)
+        bind = Binder(rule, body_field, codec, required, unescape=unescape, ignore_unknown=ignore_unknown)
     except ValueError as error:
         raise RuleError(rpc, f"{rule.http_method} {rule.template.text}: {error}") from None
     return Route(
@@ -78,7 +81,14 @@ class Binder:
     """
 
     def __init__(
-        self, rule: Rule, body: DescField | None, codec: JsonCodec, *, unescape: Unescape, ignore_unknown: bool
+        self,
+        rule: Rule,
+        body: DescField | None,
+        codec: JsonCodec,
+        required: Required,
+        *,
+        unescape: Unescape,
+        ignore_unknown: bool,
     ) -> None:
         message = rule.method.input
         self._variables = [_bound(message, variable, body, unescape) for variable in rule.template.variables]
@@ -89,6 +99,7 @@ class Binder:
         self.body_types = taken.types if taken else ()
         self._mask = update_mask(message, body, bound) if body and rule.http_method == "PATCH" else None
         self._query = Query(message, elsewhere=bound, body=rule.body, ignore_unknown=ignore_unknown)
+        self._required = required.of(message)
         self.reads_body = self._body is not None
 
     def __call__(self, segments: Sequence[str], query: str, body: bytes, content_type: str) -> bytes:
@@ -100,6 +111,8 @@ class Binder:
             message += self._mask(body, query)
         for variable in self._variables:
             message += variable(segments)
+        if self._required is not None:
+            self._required(message)
         return message
 
 

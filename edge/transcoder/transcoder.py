@@ -6,13 +6,14 @@ from aiohttp import web
 
 from edge.transcoder.answers import answer, print_body
 from edge.transcoder.delivery import delivered
-from edge.transcoder.descriptors import registry_of, rules_of
+from edge.transcoder.descriptors import registry_of, required_of, rules_of
 from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.metadata import error_headers_of, refuse_own, status_of, stream_headers_of
 from edge.transcoder.options import Call, Options
 from edge.transcoder.problems import Problem, Refused, document_bytes, problem_response
 from edge.transcoder.reading import read_message
+from edge.transcoder.required import Required
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
 from edge.transcoder.statuses import problem_of
@@ -41,8 +42,15 @@ class Transcoder:
             ignore_unknown=self._options.ignore_unknown,
             emit_defaults=self._options.emit_defaults,
         )
+        required = Required(required_of(descriptors))
         self.routes: Sequence[Route] = tuple(
-            compile_route(rule, codec, unescape=self._options.unescape, ignore_unknown=self._options.ignore_unknown)
+            compile_route(
+                rule,
+                codec,
+                required,
+                unescape=self._options.unescape,
+                ignore_unknown=self._options.ignore_unknown,
+            )
             for rule in rules_of(self.registry)
         )
         self._router = Router(self.routes)

@@ -14,13 +14,21 @@ import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from protobuf import DescEnum, DescField, DescFieldValueMap, DescMessage, ScalarType
+from protobuf import (
+    DescEnum,
+    DescField,
+    DescFieldValueList,
+    DescFieldValueMap,
+    DescFieldValueMessage,
+    DescMessage,
+    ScalarType,
+)
 
 from edge.transcoder.fields import kind_of
 
 Encode = Callable[[str], bytes]
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _LENGTH, _GROUP, _GROUP_END, _FIXED32 = 0, 1, 2, 3, 4, 5
 _INT32 = range(-(2**31), 2**31)
 _UINT32 = range(2**32)
 _INT64 = range(-(2**63), 2**63)
@@ -75,7 +83,7 @@ def encoder(chain: Sequence[DescField]) -> Encode:
     *parents, field = chain
     encode = _leaf(field)
     for parent in reversed(parents):
-        encode = _nested(tag(parent.number, _LENGTH), encode)
+        encode = _in_message(parent, encode)
     return encode
 
 
@@ -101,6 +109,26 @@ def length_delimited(number: int, data: bytes) -> bytes:
     return tag(number, _LENGTH) + varint(len(data)) + data
 
 
+def is_group(field: DescField) -> bool:
+    """Whether messages in the field stand between two tags, as a proto2 group: a length before them is not read."""
+    value = field.value
+    return isinstance(value, DescFieldValueMessage | DescFieldValueList) and value.delimited_encoding
+
+
+def message_field(field: DescField, data: bytes) -> bytes:
+    """A message in a field."""
+    if is_group(field):
+        return tag(field.number, _GROUP) + data + tag(field.number, _GROUP_END)
+    return length_delimited(field.number, data)
+
+
+def _in_message(field: DescField, encode: Encode) -> Encode:
+    """Encode inside of the message in a field."""
+    if is_group(field):
+        return lambda text: message_field(field, encode(text))
+    return _nested(tag(field.number, _LENGTH), encode)
+
+
 def _nested(head: bytes, encode: Encode) -> Encode:
     def nested(text: str) -> bytes:
         data = encode(text)
@@ -118,9 +146,9 @@ def _leaf(field: DescField) -> Encode:
     if not isinstance(kind, DescMessage):
         return _scalar(field.number, kind)
     if kind.type_name in WRAPPERS:
-        return _nested(tag(field.number, _LENGTH), _leaf(kind.fields[0]))
+        return _in_message(field, _leaf(kind.fields[0]))
     if kind.type_name in TEXT_TYPES:
-        return _nested(tag(field.number, _LENGTH), _well_known(kind))
+        return _in_message(field, _well_known(kind))
     raise ValueError("a message cannot be given as text: name one of its fields")
 
 
