@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from auth_svc.models import User
-from svckit.identity import Claims, SigningKey, mint
+from auth_svc.signing_keys import SigningKeys
+from svckit.identity import Claims, mint
 from svckit.ids import new_id
 
 ACCESS_TOKEN_LIFE = timedelta(minutes=10)
@@ -19,10 +20,10 @@ class Token:
 
 
 class AccessTokens:
-    """Signs them."""
+    """Signs them with the key in use."""
 
-    def __init__(self, key: SigningKey) -> None:
-        self._key = key
+    def __init__(self, keys: SigningKeys) -> None:
+        self._keys = keys
 
     def issue(self, user: User, *, session_id: str, now: datetime, no_later_than: datetime) -> Token:
         """A token of that user; it ends with `session_id`, and at `no_later_than` at the latest."""
@@ -30,4 +31,4 @@ class AccessTokens:
         claims = Claims(
             user_id=user.id, session_id=session_id, role=user.as_role, token_id=new_id(), expires=expires_at
         )
-        return Token(mint(claims, self._key, now=now), expires_at)
+        return Token(mint(claims, self._keys.current, now=now), expires_at)

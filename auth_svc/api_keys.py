@@ -41,7 +41,7 @@ class ApiKeys:
         self._clock = clock
 
     async def make(self, *, name: str, expires_at: datetime | None, caller: Caller) -> MadeKey:
-        """A new key of the caller's, who is told by mail; PermissionDenied to a key, FailedPrecondition at the most."""
+        """A new key of the caller's, who is told by mail; FailedPrecondition to a key, or at the most."""
         now, secret = self._clock(), _MARK + tokens.new_token()
         key = _new_key(texts.line("name", name), secret, owner=caller.user_id, expires_at=expires_at, now=now)
         async with self._database.transaction() as session:
@@ -60,7 +60,7 @@ class ApiKeys:
             return await store.api_keys(session, user_id, limit=limit, before=before)
 
     async def delete(self, api_key_id: str, caller: Caller) -> None:
-        """End one of the caller's keys everywhere; NotFound, or PermissionDenied to a key."""
+        """End one of the caller's keys everywhere; NotFound, or FailedPrecondition to a key."""
         now = self._clock()
         async with self._database.transaction() as session:
             await sessions.own_session(session, caller, now=now)

@@ -26,6 +26,7 @@ from auth_svc.sealing import Seal
 from auth_svc.servicer import Auth
 from auth_svc.sessions import Sessions
 from auth_svc.settings import AuthSettings
+from auth_svc.signing_keys import SigningKeys
 from auth_svc.smtp import SmtpServer
 from svckit import events, postgres, process, redis_client, server
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier
@@ -53,9 +54,10 @@ async def serving(
         redis_client.connected(str(settings.redis_url)) as redis,
         passwords.opened(hasher or argon2id(settings), workers=settings.argon2_workers) as pool,
     ):
-        key = await signing_keys.find_or_make(database, Seal(secret))
+        keys = SigningKeys(database=database, seal=Seal(secret), clock=clock)
+        await keys.load()
         endings = Endings(database=database, redis=redis, token_life=ACCESS_TOKEN_LIFE, clock=clock)
-        access_tokens = AccessTokens(key)
+        access_tokens = AccessTokens(keys)
         post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
         revocations = Revocations(redis)
         relay = Relay(database=database, table=models.outbox, bus=bus)
@@ -78,7 +80,7 @@ async def serving(
             secure_cookies=settings.production,
         )
         async with (
-            process.background(revocations.run, relay.run, endings.run, post.run),
+            process.background(revocations.run, relay.run, endings.run, post.run, keys.run),
             server.running(
                 name=_NAME,
                 services=[Service(_AUTH, add_AuthServiceServicer_to_server, servicer)],

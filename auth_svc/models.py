@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid, func
+from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from svckit.identity import Role
@@ -185,4 +185,6 @@ class StoredKey(Base):
     x: Mapped[str]
     """The public half, base64url (RFC 8037)."""
     sealed: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime]
+    active_at: Mapped[datetime]
+    """From when it signs: the newest that does is the one in use."""

@@ -57,7 +57,7 @@ class OwnAccount:
         """Delete the account and all that hangs on it, tell the other services, and mail whoever had it.
 
         Raises Unauthenticated if the password is wrong, ResourceExhausted after too many of those, FailedPrecondition
-        for the last administrator and for a sign-in that is too long ago, PermissionDenied for an API key.
+        for the last administrator, for a sign-in that is too long ago, and for an API key.
         """
         user = await self.find(caller.user_id)
         await self._reauthentication.ask(user, password, caller)
@@ -78,7 +78,7 @@ class OwnAccount:
         """Set a new password and end every other session.
 
         Raises Unauthenticated if `current` is wrong, ResourceExhausted after too many of those, InvalidArgument if
-        `new` is refused, PermissionDenied for an API key.
+        `new` is refused, FailedPrecondition for an API key.
         """
         user = await self.find(caller.user_id)
         own = await self._reauthentication.ask(user, current, caller)

@@ -26,7 +26,7 @@ class Reauthentication:
         """The caller's session, once the password was given again; without a password, a fresh session says as much.
 
         The attempt counts until `attempts.forgive`. Raises Unauthenticated if the password is wrong, ResourceExhausted
-        after too many of those, FailedPrecondition for a sign-in that is too long ago, PermissionDenied for an API key.
+        after too many of those, FailedPrecondition for a sign-in that is too long ago and for an API key.
         """
         now = self._clock()
         async with self._database.transaction() as session:

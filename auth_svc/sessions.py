@@ -14,16 +14,16 @@ from auth_svc.endings import Endings
 from auth_svc.models import Session, User
 from auth_svc.opening import SignedIn, idle_end, latest_end, open_session
 from auth_svc.passwords import Passwords
-from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
+from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from svckit.postgres import Database
 
 _TOUCH_AFTER = timedelta(minutes=1)
 
 
 async def own_session(session: AsyncSession, caller: Caller, *, now: datetime) -> Session:
-    """The caller's session; PermissionDenied (SESSION_NEEDED) if it is an API key that calls."""
+    """The caller's session; FailedPrecondition (SESSION_NEEDED) if it is an API key that calls."""
     if (found := await store.find_own_session(session, caller.session_id, user_id=caller.user_id, now=now)) is None:
-        raise PermissionDenied("an API key cannot do this: sign in", reason="SESSION_NEEDED")
+        raise FailedPrecondition("an API key cannot do this: sign in", reason="SESSION_NEEDED")
     return found
 
 
@@ -76,14 +76,14 @@ class Sessions:
             return await store.living_sessions(session, user_id, now=self._clock(), limit=limit, before=before)
 
     async def revoke(self, session_id: str, caller: Caller) -> None:
-        """End one of the caller's sessions; NotFound, or PermissionDenied for an API key."""
+        """End one of the caller's sessions; NotFound, or FailedPrecondition for an API key."""
         async with self._database.transaction() as session:
             await own_session(session, caller, now=self._clock())
         if not await self._end(session_id, caller):
             raise NotFound("you have no such session")
 
     async def revoke_others(self, caller: Caller) -> int:
-        """End the caller's sessions but the one that calls, and say how many; PermissionDenied for an API key."""
+        """End the caller's sessions but the one that calls, and say how many; FailedPrecondition for an API key."""
         now = self._clock()
         async with self._database.transaction() as session:
             own = await own_session(session, caller, now=now)

@@ -26,6 +26,7 @@ from svckit.identity import Role
 from svckit.ids import new_id
 
 LETTERS_CHANNEL = "auth_letters"
+KEYS_CHANNEL = "auth_signing_keys"
 
 # --- users
 
@@ -331,5 +332,15 @@ async def lock_signing_keys(session: AsyncSession) -> None:
 
 
 async def signing_keys(session: AsyncSession) -> Sequence[StoredKey]:
-    """Newest first."""
-    return (await session.scalars(select(StoredKey).order_by(StoredKey.created_at.desc(), StoredKey.kid))).all()
+    """The one that signs last, or will, first."""
+    return (await session.scalars(select(StoredKey).order_by(StoredKey.active_at.desc(), StoredKey.kid))).all()
+
+
+async def add_signing_key(session: AsyncSession, key: StoredKey) -> None:
+    """Keep a key; replicas read them again when the transaction commits."""
+    session.add(key)
+    await session.execute(select(func.pg_notify(KEYS_CHANNEL, "")))
+
+
+async def drop_signing_keys(session: AsyncSession, kids: Sequence[str]) -> None:
+    await session.execute(delete(StoredKey).where(StoredKey.kid.in_(kids)))

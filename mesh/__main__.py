@@ -1,4 +1,4 @@
-"""The whole mesh on one machine: `up` starts it, `create-admin` and `service-token` let people and programs in."""
+"""The whole mesh on one machine: `up` starts it; the other commands let people and programs in, and keep them safe."""
 
 import argparse
 import asyncio
@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from mesh import administrator, service_token, settings
+from mesh import auth_command, service_token, settings
+from mesh.processes import CREATE_ADMIN, ROTATE_KEYS
 from mesh.up import up
 from svckit.local import LocalError
 
@@ -21,7 +22,10 @@ def main() -> None:
             case "up":
                 asyncio.run(up(given, folder=folder, output=sys.stdout))
             case "create-admin":
-                sys.exit(asyncio.run(administrator.create(options.email, given=given, folder=folder)))
+                sys.exit(asyncio.run(auth_command.run(CREATE_ADMIN, options.email, given=given, folder=folder)))
+            case "rotate-keys":
+                at_once = ["--at-once"] if options.at_once else []
+                sys.exit(asyncio.run(auth_command.run(ROTATE_KEYS, *at_once, given=given, folder=folder)))
             case "service-token":
                 token = service_token.make(options.name, minutes=options.minutes, given=given, folder=folder)
                 sys.stdout.write(f"{token}\n")
@@ -35,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start everything on this machine; Ctrl-C stops it")
     create_admin = commands.add_parser("create-admin", help="make an administrator, or make an account one")
     create_admin.add_argument("email", metavar="EMAIL")
+    rotate = commands.add_parser("rotate-keys", help="replace the key that signs access tokens, ahead of its 30 days")
+    rotate.add_argument("--at-once", action="store_true", help="the other keys are void now: for one that got out")
     token = commands.add_parser("service-token", help="make a short-lived service token for an internal program")
     token.add_argument("name", metavar="NAME", help="the program's name, for the services' logs")
     token.add_argument("--minutes", type=int, default=10, help="how long it counts: 1 to 60, default 10")

@@ -10,6 +10,7 @@ SERVICES = {"auth": 3001, "chat": 3002, "billing": 3003, "analytics": 3004}
 EDGE_PORT = 4000
 ADMIN_OFFSET = 6000  # from a service's gRPC port to its admin port
 CREATE_ADMIN = "auth_svc.create_admin"
+ROTATE_KEYS = "auth_svc.rotate_keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

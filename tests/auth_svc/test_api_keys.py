@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 
 from auth_svc.models import ApiKey
-from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
+from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from svckit.ids import new_id
 from svckit.local import Engines
 from svckit.postgres import Database
@@ -145,7 +145,7 @@ async def test_a_key_changes_nothing_about_password_sessions_and_keys(auth: Auth
         await refusal(auth.stub.DeleteMe(pb.DeleteMeRequest(password=PASSWORD), metadata=access)),
     ]
 
-    assert {(type(error), error.reason) for error in errors} == {(PermissionDenied, "SESSION_NEEDED")}
+    assert {(type(error), error.reason) for error in errors} == {(FailedPrecondition, "SESSION_NEEDED")}
     assert (await person.sign_in()).user.email == person.address
 
 

@@ -91,3 +91,15 @@ async def test_an_administrator_is_made_from_the_command_line(
     async with started("auth_svc.create_admin", "nobody", env=env) as process:
         said, _ = await process.communicate()
         assert (process.returncode, said) == (1, b"email: must be an e-mail address\n")
+
+
+async def test_a_signing_key_is_replaced_from_the_command_line(
+    settings: AuthSettings, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    env = environment(settings, await new_database())
+
+    for arguments, end in (((), "signs from 15 minutes on.\n"), (("--at-once",), "signs from now on.\n")):
+        async with started("auth_svc.rotate_keys", *arguments, env=env) as process:
+            said, _ = await process.communicate()
+            assert process.returncode == 0
+            assert said.decode().endswith(end)

@@ -13,9 +13,10 @@ import pytest
 from chatmesh.access.v1 import access_pb2
 from google.protobuf.descriptor import MethodDescriptor
 
-from auth_svc import signing_keys
+from auth_svc import clock
 from auth_svc.models import User
 from auth_svc.sealing import Seal
+from auth_svc.signing_keys import SigningKeys
 from svckit import postgres
 from svckit.identity import Claims, Role, ServiceCredential, SigningKey, mint
 from svckit.ids import new_id
@@ -68,8 +69,9 @@ class Tokens:
 async def tokens(mesh: Mesh) -> AsyncIterator[Tokens]:
     told = json.loads((mesh.home / "state.json").read_text())
     async with postgres.connected(told["DATABASE_URL"], pool_size=1) as database:
-        key = await signing_keys.find_or_make(database, Seal(told["SERVICE_SECRET"]))
-        yield Tokens(database, key, told["SERVICE_SECRET"])
+        keys = SigningKeys(database=database, seal=Seal(told["SERVICE_SECRET"]), clock=clock.now)
+        await keys.load()
+        yield Tokens(database, keys.current, told["SERVICE_SECRET"])
 
 
 def level_of(method: MethodDescriptor) -> str:

@@ -280,9 +280,8 @@ class AuthServiceServicer:
         """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
 
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
-        FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
-        is older than 10 minutes (reason SIGN_IN_AGAIN).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), an account without a password whose session is
+        older than 10 minutes (reason SIGN_IN_AGAIN), or an API key that calls (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -335,7 +334,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
         INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -365,7 +364,7 @@ class AuthServiceServicer:
         """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
         NOT_FOUND: no such session that is alive, or it is not the caller's.
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -374,7 +373,7 @@ class AuthServiceServicer:
     def RevokeOtherSessions(self, request, context):
         """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
 
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -387,8 +386,8 @@ class AuthServiceServicer:
         sessions and keys.
 
         INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
-        FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+        FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS), or it is a key that calls (reason
+        SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -405,7 +404,7 @@ class AuthServiceServicer:
         """DeleteApiKey ends one of the caller's keys.
 
         NOT_FOUND: no such key, or it is not the caller's.
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -489,7 +488,7 @@ class AuthServiceServicer:
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
         than 10 minutes (reason SIGN_IN_AGAIN).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -500,7 +499,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
         FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -512,7 +511,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -524,7 +523,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -585,7 +584,7 @@ class AuthServiceServicer:
         NOT_FOUND: no such provider.
         FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
         10 minutes (reason SIGN_IN_AGAIN).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -598,7 +597,7 @@ class AuthServiceServicer:
         NOT_FOUND: no such identity, or it is not the caller's.
         FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
         ForgotPassword).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -609,7 +608,7 @@ class AuthServiceServicer:
 
         What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
 
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

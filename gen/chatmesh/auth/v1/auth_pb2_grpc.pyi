@@ -65,9 +65,8 @@ class AuthServiceStub:
     """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
 
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
-    FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
-    is older than 10 minutes (reason SIGN_IN_AGAIN).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), an account without a password whose session is
+    older than 10 minutes (reason SIGN_IN_AGAIN), or an API key that calls (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     VerifyEmail: _grpc.UnaryUnaryMultiCallable[_auth_pb2.VerifyEmailRequest, _auth_pb2.VerifyEmailResponse]
@@ -100,7 +99,7 @@ class AuthServiceStub:
 
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
     INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshTokenRequest, _auth_pb2.RefreshTokenResponse]
@@ -117,12 +116,12 @@ class AuthServiceStub:
     """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
     NOT_FOUND: no such session that is alive, or it is not the caller's.
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     RevokeOtherSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeOtherSessionsRequest, _auth_pb2.RevokeOtherSessionsResponse]
     """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
 
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
     """CreateApiKey makes a key for programs; its secret is shown this once, and the owner is told by mail.
@@ -131,8 +130,8 @@ class AuthServiceStub:
     sessions and keys.
 
     INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
-    FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+    FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS), or it is a key that calls (reason
+    SESSION_NEEDED).
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
     """ListApiKeys lists the caller's keys, without their secrets, newest first."""
@@ -140,7 +139,7 @@ class AuthServiceStub:
     """DeleteApiKey ends one of the caller's keys.
 
     NOT_FOUND: no such key, or it is not the caller's.
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSigningKeysRequest, _auth_pb2.ListSigningKeysResponse]
     """ListSigningKeys answers the public keys of access tokens as a JSON Web Key Set (RFC 7517)."""
@@ -184,14 +183,14 @@ class AuthServiceStub:
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
     than 10 minutes (reason SIGN_IN_AGAIN).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     ConfirmTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]
     """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
     FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
     """
     DisableTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]
@@ -199,7 +198,7 @@ class AuthServiceStub:
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
     """
     RegenerateRecoveryCodes: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RegenerateRecoveryCodesRequest, _auth_pb2.RegenerateRecoveryCodesResponse]
@@ -207,7 +206,7 @@ class AuthServiceStub:
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
     """
     ListOidcProviders: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListOidcProvidersRequest, _auth_pb2.ListOidcProvidersResponse]
@@ -246,7 +245,7 @@ class AuthServiceStub:
     NOT_FOUND: no such provider.
     FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
     10 minutes (reason SIGN_IN_AGAIN).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
     """
     UnlinkIdentity: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UnlinkIdentityRequest, _auth_pb2.UnlinkIdentityResponse]
@@ -255,14 +254,14 @@ class AuthServiceStub:
     NOT_FOUND: no such identity, or it is not the caller's.
     FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
     ForgotPassword).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     ExportMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExportMeRequest, _auth_pb2.ExportMeResponse]
     """ExportMe answers all that auth keeps about the caller, but for secrets.
 
     What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
 
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
 
 @_typing.type_check_only
@@ -302,9 +301,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
 
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
-    FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
-    is older than 10 minutes (reason SIGN_IN_AGAIN).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), an account without a password whose session is
+    older than 10 minutes (reason SIGN_IN_AGAIN), or an API key that calls (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     VerifyEmail: _aio.UnaryUnaryMultiCallable[_auth_pb2.VerifyEmailRequest, _auth_pb2.VerifyEmailResponse]  # type: ignore[assignment]
@@ -337,7 +335,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
     INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshTokenRequest, _auth_pb2.RefreshTokenResponse]  # type: ignore[assignment]
@@ -354,12 +352,12 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
     NOT_FOUND: no such session that is alive, or it is not the caller's.
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     RevokeOtherSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeOtherSessionsRequest, _auth_pb2.RevokeOtherSessionsResponse]  # type: ignore[assignment]
     """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
 
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """CreateApiKey makes a key for programs; its secret is shown this once, and the owner is told by mail.
@@ -368,8 +366,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     sessions and keys.
 
     INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
-    FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+    FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS), or it is a key that calls (reason
+    SESSION_NEEDED).
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """ListApiKeys lists the caller's keys, without their secrets, newest first."""
@@ -377,7 +375,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """DeleteApiKey ends one of the caller's keys.
 
     NOT_FOUND: no such key, or it is not the caller's.
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     ListSigningKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSigningKeysRequest, _auth_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
     """ListSigningKeys answers the public keys of access tokens as a JSON Web Key Set (RFC 7517)."""
@@ -421,14 +419,14 @@ class AuthServiceAsyncStub(AuthServiceStub):
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
     than 10 minutes (reason SIGN_IN_AGAIN).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]  # type: ignore[assignment]
     """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
     FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
     """
     DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]  # type: ignore[assignment]
@@ -436,7 +434,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
     """
     RegenerateRecoveryCodes: _aio.UnaryUnaryMultiCallable[_auth_pb2.RegenerateRecoveryCodesRequest, _auth_pb2.RegenerateRecoveryCodesResponse]  # type: ignore[assignment]
@@ -444,7 +442,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
     """
     ListOidcProviders: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListOidcProvidersRequest, _auth_pb2.ListOidcProvidersResponse]  # type: ignore[assignment]
@@ -483,7 +481,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     NOT_FOUND: no such provider.
     FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
     10 minutes (reason SIGN_IN_AGAIN).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
     """
     UnlinkIdentity: _aio.UnaryUnaryMultiCallable[_auth_pb2.UnlinkIdentityRequest, _auth_pb2.UnlinkIdentityResponse]  # type: ignore[assignment]
@@ -492,14 +490,14 @@ class AuthServiceAsyncStub(AuthServiceStub):
     NOT_FOUND: no such identity, or it is not the caller's.
     FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
     ForgotPassword).
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
     ExportMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExportMeRequest, _auth_pb2.ExportMeResponse]  # type: ignore[assignment]
     """ExportMe answers all that auth keeps about the caller, but for secrets.
 
     What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
 
-    PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
     """
 
 class AuthServiceServicer:
@@ -566,9 +564,8 @@ class AuthServiceServicer:
         """DeleteMe deletes the caller's account, ends every session and API key, and tells the other services.
 
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
-        FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), or an account without a password whose session
-        is older than 10 minutes (reason SIGN_IN_AGAIN).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: it is the last administrator (reason LAST_ADMIN), an account without a password whose session is
+        older than 10 minutes (reason SIGN_IN_AGAIN), or an API key that calls (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -626,7 +623,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
         INVALID_ARGUMENT: the new password is refused (reason PASSWORD_COMMON or PASSWORD_GUESSABLE).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong passwords (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -658,7 +655,7 @@ class AuthServiceServicer:
         """RevokeSession ends one of the caller's sessions, which may be the one that calls.
 
         NOT_FOUND: no such session that is alive, or it is not the caller's.
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def RevokeOtherSessions(
@@ -668,7 +665,7 @@ class AuthServiceServicer:
     ) -> _typing.Union[_auth_pb2.RevokeOtherSessionsResponse, _abc.Awaitable[_auth_pb2.RevokeOtherSessionsResponse]]:
         """RevokeOtherSessions ends all of the caller's sessions but the one that calls.
 
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def CreateApiKey(
@@ -682,8 +679,8 @@ class AuthServiceServicer:
         sessions and keys.
 
         INVALID_ARGUMENT: the name is missing or has control characters, or the end has passed.
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
-        FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS).
+        FAILED_PRECONDITION: there are 50 keys already (reason TOO_MANY_API_KEYS), or it is a key that calls (reason
+        SESSION_NEEDED).
         """
 
     def ListApiKeys(
@@ -701,7 +698,7 @@ class AuthServiceServicer:
         """DeleteApiKey ends one of the caller's keys.
 
         NOT_FOUND: no such key, or it is not the caller's.
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def ListSigningKeys(
@@ -790,7 +787,7 @@ class AuthServiceServicer:
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
         than 10 minutes (reason SIGN_IN_AGAIN).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def ConfirmTotp(
@@ -802,7 +799,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
         FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -815,7 +812,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -828,7 +825,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -892,7 +889,7 @@ class AuthServiceServicer:
         NOT_FOUND: no such provider.
         FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
         10 minutes (reason SIGN_IN_AGAIN).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
         """
 
@@ -906,7 +903,7 @@ class AuthServiceServicer:
         NOT_FOUND: no such identity, or it is not the caller's.
         FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
         ForgotPassword).
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
 
     def ExportMe(
@@ -918,7 +915,7 @@ class AuthServiceServicer:
 
         What chat and billing keep is theirs to answer: conversations and messages, subscriptions and invoices.
 
-        PERMISSION_DENIED: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
         """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
