@@ -1,11 +1,20 @@
-"""Passwords: which are refused, and their hashing, away from the event loop and bounded."""
+"""Passwords: which are refused, and their hashing, away from the event loop and bounded.
+
+A password is hashed in Unicode's form NFKC, as NIST SP 800-63B asks: the same characters, typed on another keyboard,
+may come as other code points. Nothing else is changed, and nothing is ever cut.
+"""
 
 import asyncio
+import gzip
+import re
 import secrets
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
+from importlib.resources import files
 from typing import Protocol, TypeVar
 
 from argon2.exceptions import VerifyMismatchError
@@ -14,6 +23,9 @@ from auth_svc.addresses import Address
 from svckit.errors import InvalidArgument, ResourceExhausted
 
 _MOST_WAITING = 100
+_SHORTEST = 8
+_PRODUCT = "chatmesh"
+_AROUND = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 
 ResultT = TypeVar("ResultT")
 
@@ -32,14 +44,41 @@ class Hasher(Protocol):
         ...
 
 
+def prepared(password: str) -> str:
+    """A password as it is hashed."""
+    return unicodedata.normalize("NFKC", password)
+
+
 def refuse_weak(password: str, address: Address, *, field: str = "password") -> None:
-    """InvalidArgument on `field` for one that is no secret. Its length is checked by the contract."""
-    if password.strip().casefold() in {address.key.casefold(), address.typed.casefold()}:
-        raise InvalidArgument.of(field, "must not be the e-mail address", reason="PASSWORD_IS_EMAIL")
+    """InvalidArgument on `field` for one that is no secret. How long it may be is checked by the contract."""
+    folded = prepared(password).casefold()
+    if len(folded) < _SHORTEST:
+        raise InvalidArgument.of(field, f"must have {_SHORTEST} characters", reason="PASSWORD_TOO_SHORT")
+    if folded.strip() in _common():
+        raise InvalidArgument.of(field, "is one of the most common passwords", reason="PASSWORD_COMMON")
+    local_part = address.key.rpartition("@")[0].casefold()
+    if folded.strip() in {address.key.casefold(), address.typed.casefold()} or _core(folded) in {
+        _core(local_part),
+        _PRODUCT,
+    }:
+        message = "must not be made of the e-mail address or of our name"
+        raise InvalidArgument.of(field, message, reason="PASSWORD_GUESSABLE")
+
+
+def _core(folded: str) -> str:
+    """What is left without the digits and signs around it, which people add and attackers try first."""
+    return _AROUND.sub("", folded)
+
+
+@cache
+def _common() -> frozenset[str]:
+    """The list that is shipped, in lower case; see data/common_passwords.LICENSE for where it comes from."""
+    packed = (files("auth_svc") / "data" / "common_passwords.txt.gz").read_bytes()
+    return frozenset(gzip.decompress(packed).decode().splitlines())
 
 
 class Passwords:
-    """Hashes and checks passwords, just as they were typed (ASVS 6.2.8). Made by `opened`."""
+    """Hashes and checks passwords. Made by `opened`."""
 
     def __init__(self, hasher: Hasher, executor: ThreadPoolExecutor, *, dummy: str) -> None:
         self._hasher = hasher
@@ -49,7 +88,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Raises ResourceExhausted, like the others, when too many wait for their turn."""
-        return await self._run(lambda: self._hasher.hash(password))
+        return await self._run(lambda: self._hasher.hash(prepared(password)))
 
     async def verify(self, password: str, known: str | None) -> bool:
         """Whether the hash `known` is the password's; None, no such account, is just as much work."""
@@ -62,7 +101,7 @@ class Passwords:
 
     def _matches(self, known: str, password: str) -> bool:
         try:
-            return self._hasher.verify(known, password)
+            return self._hasher.verify(known, prepared(password))
         except VerifyMismatchError:
             return False
 
@@ -80,6 +119,7 @@ class Passwords:
 @asynccontextmanager
 async def opened(hasher: Hasher, *, workers: int) -> AsyncIterator[Passwords]:
     """A pool of `workers` threads: argon2 lets go of the interpreter while it works, so each keeps a core busy."""
+    _common()  # read now, not while the first person signs up
     executor = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
     try:
         dummy = await asyncio.get_running_loop().run_in_executor(executor, hasher.hash, secrets.token_urlsafe())

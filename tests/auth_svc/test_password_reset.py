@@ -63,7 +63,7 @@ async def test_a_refused_password_leaves_the_token_good(auth: Auth, person: Pers
     error = await refusal(reset(auth, token, person.address.upper()))
     await reset(auth, token, "another password")
 
-    assert (type(error), error.reason) == (InvalidArgument, "PASSWORD_IS_EMAIL")
+    assert (type(error), error.reason) == (InvalidArgument, "PASSWORD_GUESSABLE")
 
 
 async def test_a_token_is_good_for_its_own_purpose_only(auth: Auth, person: Person) -> None:

@@ -84,7 +84,12 @@ async def test_one_address_in_two_spellings_is_one_account(auth: Auth) -> None:
         (pb.SignUpRequest(email="nobody", password=PASSWORD), "email", "EMAIL_INVALID"),
         (pb.SignUpRequest(email="a\0b@example.com", password=PASSWORD), "email", "EMAIL_INVALID"),
         (pb.SignUpRequest(email="a@example.com\r\nBcc: b@example.com", password=PASSWORD), "email", "EMAIL_INVALID"),
-        (pb.SignUpRequest(email="a@example.com", password=" A@Example.com"), "password", "PASSWORD_IS_EMAIL"),
+        (pb.SignUpRequest(email="a@example.com", password=" A@Example.com"), "password", "PASSWORD_GUESSABLE"),
+        (pb.SignUpRequest(email="ada.l@example.com", password="!Ada.L1984"), "password", "PASSWORD_GUESSABLE"),
+        (pb.SignUpRequest(email="a@example.com", password="ChatMesh2026!"), "password", "PASSWORD_GUESSABLE"),
+        (pb.SignUpRequest(email="a@example.com", password="PassWord123"), "password", "PASSWORD_COMMON"),
+        (pb.SignUpRequest(email="a@example.com", password=" ｐａｓｓｗｏｒｄ１２３ "), "password", "PASSWORD_COMMON"),
+        (pb.SignUpRequest(email="a@example.com", password="e\u0301" * 4), "password", "PASSWORD_TOO_SHORT"),
         (pb.SignUpRequest(email="a@example.com", password=PASSWORD, name="a\0b"), "name", ""),
         (pb.SignUpRequest(email="a@example.com", password="short"), "password", "string.min_len"),
         (pb.SignUpRequest(email="a@example.com", password="x" * 10_000), "password", "string.max_len"),
@@ -108,3 +113,21 @@ async def test_an_odd_password_counts_just_as_it_was_typed(auth: Auth, password:
     assert (await person.sign_in()).user.email == person.address
     for other in (password[:-1], f"{password[:-1]}?", password.replace("\0", "")):
         assert other == password or await refused(person.sign_in(password=other))
+
+
+async def test_a_password_counts_on_every_keyboard(auth: Auth) -> None:
+    """One composes é, another sends e and an accent; one has ﬁ as a single character."""
+    person = Person(auth.stub, auth.inbox, password="caf\u00e9 of\ufb01ce")
+    await person.register()
+
+    assert (await person.sign_in(password="cafe\u0301 office")).user.email == person.address
+    assert await refused(person.sign_in(password="cafe office"))
+
+
+async def test_a_password_is_never_cut(auth: Auth) -> None:
+    """What NFKC makes of this character is 18 characters long: 256 of them are hashed as 4,608."""
+    person = Person(auth.stub, auth.inbox, password="\ufdfa" * 256)
+    await person.register()
+
+    assert (await person.sign_in()).user.email == person.address
+    assert await refused(person.sign_in(password="\ufdfa" * 255))
