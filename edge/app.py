@@ -19,6 +19,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from edge import webhooks
 from edge.callers import Callers
+from edge.connections import ConnectionLimits, Connections
 from edge.limits import Admission, Counter, Rates, SharedCounter
 from edge.limits.shared import connected
 from edge.openapi import api_document
@@ -84,7 +85,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         )
         upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
         found = descriptors()
-        transcoder = Transcoder(found, upstream, Options(emit_defaults=True))
+        transcoder = Transcoder(found, upstream, Options(emit_defaults=True, patience=settings.body_timeout))
         rpcs = {f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)}
         requests = Requests(
             transcoder=transcoder,
@@ -145,7 +146,11 @@ async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSetti
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
 
     # The low-level server: one handler, no application router or middleware between a request and its route.
-    server = Server(requests.handle, headers=requests.policies.headers, request_factory=request)
+    connections = Connections(_connection_limits(settings), requests.policies.addresses)
+    await stack.enter_async_context(process.background(connections.run))
+    server = Server(
+        requests.handle, headers=requests.policies.headers, connections=connections, request_factory=request
+    )
     runner = web.ServerRunner(server, shutdown_timeout=10)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -154,3 +159,13 @@ async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSetti
     host, port = runner.addresses[0][:2]
     log.info("serving", address=f"{host}:{port}")
     return f"http://{host}:{port}"
+
+
+def _connection_limits(settings: EdgeSettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        head=settings.head_timeout,
+        idle=settings.idle_timeout,
+        stall=settings.stall_timeout,
+        most=settings.max_connections,
+        most_per_address=settings.max_connections_per_address,
+    )

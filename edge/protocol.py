@@ -1,14 +1,22 @@
-"""What arrives and cannot be read as HTTP: refused as everything else is, and never repeated, in an answer or a log."""
+"""What arrives and cannot be read as HTTP, or comes or goes too slowly: refused as everything else is.
 
+Its bytes are never repeated, in an answer or a log.
+"""
+
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from http import HTTPStatus
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from edge.connections import Connections, ended
 from edge.transcoder import Problem, problem_response
+from edge.transcoder.problems import CONTENT_TYPE, document_bytes
 from svckit import telemetry
 
 log = structlog.get_logger(__name__)
@@ -16,6 +24,7 @@ log = structlog.get_logger(__name__)
 _MOST_TARGET_BYTES = 8 * 1024
 _MOST_HEADER_BYTES = 16 * 1024  # of one header; Node's limit
 _HEADER_LIMITS = "A header may have 16384 bytes, and a request 128 headers."
+_TOO_MANY = Problem(503, "too_many_connections", "There are too many connections, or too many from your address.")
 
 
 class Server(web.Server):
@@ -26,24 +35,97 @@ class Server(web.Server):
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
         headers: Mapping[str, str],
+        connections: Connections,
         request_factory: Callable[..., web.BaseRequest],
     ) -> None:
         """`headers` are on the answers that are made here, as on all others."""
         super().__init__(handler, request_factory=request_factory, handler_cancellation=True)
         self.headers = headers
+        self.open = connections
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, max_line_size=_MOST_TARGET_BYTES, max_field_size=_MOST_HEADER_BYTES)
+        return _Protocol(
+            self,
+            loop=self._loop,
+            max_line_size=_MOST_TARGET_BYTES,
+            max_field_size=_MOST_HEADER_BYTES,
+            keepalive_timeout=self.open.limits.idle,
+        )
 
 
 class _Protocol(RequestHandler):
-    """aiohttp's own answers are plain text with the bytes in question, and its log lines hold tracebacks with them."""
+    """One connection, which ends when its client is too slow.
 
-    __slots__ = ("_headers",)
+    aiohttp's own answers are plain text with the bytes in question, and its log lines hold tracebacks with them.
+    """
+
+    __slots__ = ("_head_began", "_headers", "_open", "_unsent", "_unsent_since", "_wire")
 
     def __init__(self, server: Server, **limits: Any) -> None:
         super().__init__(server, **limits)
         self._headers = server.headers
+        self._open = server.open
+        self._head_began = 0.0  # when the first byte of a head came whose end has not; 0 if there is none
+        self._unsent = math.inf  # bytes that the client has left to wait since `_unsent_since`
+        self._unsent_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if self._open.admit(self, peer[0] if isinstance(peer, tuple) else ""):
+            super().connection_made(transport)
+        else:
+            self._end_with(_TOO_MANY)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._open.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._head_began and self._idle:
+            self._head_began = self._loop.time()
+        heads = self._request_count
+        super().data_received(data)
+        if self._request_count != heads:
+            self._head_began = 0.0
+
+    @property
+    def _idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def look(self, now: float) -> None:
+        """See `connections.Watched`."""
+        limits = self._open.limits
+        if self._head_began and self._idle and now - self._head_began > limits.head:
+            ended("slow_head")
+            self._end_with(Problem(408, "head_too_slow", f"The head must come within {limits.head:g} seconds."))
+        elif self._stalled_for(now) > limits.stall:
+            ended("slow_reader")
+            self._wire.abort()  # which cancels the request, and with it the RPC
+
+    def _stalled_for(self, now: float) -> float:
+        """For how many seconds the client has taken nothing of what waits for it.
+
+        While writing is paused, nothing is added to that: if it does not become less, the client takes nothing.
+        """
+        if not self.writing_paused and not self._wire.is_closing():
+            self._unsent = math.inf
+            return 0.0
+        unsent = self._wire.get_write_buffer_size()
+        if unsent < self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        return now - self._unsent_since
+
+    def _end_with(self, problem: Problem) -> None:
+        """Close the connection with an answer to a request that is not there."""
+        body = document_bytes(problem)
+        own = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
+        fields = "".join(f"{name}: {value}\r\n" for name, value in {**self._headers, **own}.items())
+        head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n{fields}\r\n"
+        self._wire.write(head.encode() + body)
+        self.force_close()
+        self._wire.close()
 
     def handle_error(
         self,

@@ -11,6 +11,7 @@ from edge.addresses import Network
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
 PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
 _ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 _DEFAULT_PORT = re.compile(r"http:.*:80|https:.*:443")
@@ -66,6 +67,15 @@ class EdgeSettings(Settings):
     mail_limit_per_minute: PerMinute = 5
     # A larger request body is refused with 413.
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
+    # In seconds: for a request's head and for its body to come, between two requests of a connection, and for a client
+    # to take something of what waits for it.
+    head_timeout: Seconds = 10
+    body_timeout: Seconds = 120
+    idle_timeout: Seconds = 75  # longer than a load balancer's, which would otherwise send into a closing connection
+    stall_timeout: Seconds = 30
+    # Open connections, in all and from one address (an IPv6 /64) that is no trusted proxy's.
+    max_connections: Annotated[int, Field(ge=1)] = 10_000
+    max_connections_per_address: Annotated[int, Field(ge=1)] = 1_000
 
     @property
     def own_origin(self) -> str:

@@ -1,0 +1,150 @@
+"""Clients that are slow, or too many: what they may cost the edge is bounded."""
+
+import asyncio
+import json
+import re
+import socket
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from pydantic import ValidationError
+
+from edge.settings import EdgeSettings
+from tests.edge.conftest import Start
+
+
+async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    split = urlsplit(url)
+    return await asyncio.open_connection(split.hostname, split.port)
+
+
+async def last_words(reader: asyncio.StreamReader) -> tuple[int, str]:
+    """Status and code of the problem that a connection ends with."""
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert b"\r\nConnection: close" in head
+    assert b"\r\nX-Content-Type-Options: nosniff" in head
+    return int(head.split(b" ")[1]), json.loads(body)["code"]
+
+
+async def metric(url: str, name: str) -> float:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", await response.text(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def ended(reason: str) -> str:
+    return f'edge_connections_ended_total{{reason="{reason}"}}'
+
+
+async def test_a_head_that_does_not_come_to_its_end_is_given_up(start_edge: Start) -> None:
+    async with start_edge(head_timeout=0.3) as url:
+        reader, writer = await connected(url)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        answer = await last_words(reader)
+        writer.close()
+
+        assert answer == (408, "head_too_slow")
+        assert await metric(url, ended("slow_head")) > 0
+
+
+async def test_a_second_head_may_not_be_slower_than_the_first(start_edge: Start) -> None:
+    async with start_edge(head_timeout=0.3) as url:
+        reader, writer = await connected(url)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"ok\n")
+        writer.write(b"GET")
+        answer = await last_words(reader)
+        writer.close()
+
+    assert answer == (408, "head_too_slow")
+
+
+async def test_a_connection_that_says_nothing_is_closed_without_a_word(start_edge: Start) -> None:
+    async with start_edge(idle_timeout=0.3) as url:
+        reader, writer = await connected(url)
+        async with asyncio.timeout(10):
+            said = await reader.read()
+        writer.close()
+
+    assert said == b""
+
+
+async def test_a_body_that_does_not_come_is_given_up(start_edge: Start) -> None:
+    async with start_edge(body_timeout=0.3, head_timeout=0.1) as url:
+        reader, writer = await connected(url)
+        writer.write(b"POST /api/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(start_edge: Start) -> None:
+    async with start_edge(stall_timeout=0.3) as url:
+        split = urlsplit(url)
+        before = await metric(url, ended("slow_reader"))
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, (split.hostname, split.port))
+            asking = asyncio.create_task(ask_for_ever(client))
+            async with asyncio.timeout(30):
+                while await metric(url, ended("slow_reader")) == before:
+                    await asyncio.sleep(0.1)
+            asking.cancel()
+            await asyncio.wait([asking])
+
+
+async def ask_for_ever(client: socket.socket) -> None:
+    """Send requests and read no answer."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 30
+    while True:
+        await asyncio.get_running_loop().sock_sendall(client, request)
+
+
+async def test_connections_over_the_limit_of_an_address_are_refused_until_others_are_closed(
+    start_edge: Start,
+) -> None:
+    async with start_edge(max_connections_per_address=2) as url:
+        one, other = await connected(url), await connected(url)
+        reader, writer = await connected(url)
+        refused = await last_words(reader)
+        for _, open_ in (one, other):
+            open_.close()
+            await open_.wait_closed()
+        writer.close()
+
+        # Until it hears of those that were closed, there is no room for the question either.
+        async with asyncio.timeout(10):
+            while not await metric(url, ended("too_many_from_address")):
+                await asyncio.sleep(0.05)
+
+    assert refused == (503, "too_many_connections")
+
+
+async def test_a_trusted_proxy_may_bring_as_many_as_there_may_be_at_all(start_edge: Start) -> None:
+    limits = {"max_connections_per_address": 1, "max_connections": 3, "trusted_proxies": "127.0.0.1"}
+    async with start_edge(**limits) as url:
+        opened = [await connected(url) for _ in range(3)]
+        reader, writer = await connected(url)
+        refused = await last_words(reader)
+        for _, open_ in opened:
+            open_.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(10):
+            served = [await answer.read() for answer, _ in opened]
+        for _, open_ in (*opened, (reader, writer)):
+            open_.close()
+
+    assert refused == (503, "too_many_connections")
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in served)
+
+
+@pytest.mark.parametrize("name", ["head_timeout", "body_timeout", "idle_timeout", "stall_timeout", "max_connections"])
+def test_a_limit_that_nobody_could_keep_is_refused_at_the_start(name: str) -> None:
+    with pytest.raises(ValidationError, match="greater than"):
+        EdgeSettings.model_validate({name: 0})
