@@ -1,4 +1,4 @@
-"""The comments of a descriptor set: what they say of each element, and which errors they name."""
+"""The comments of a descriptor set: what they say of each element, and which answers they name."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 from protobuf.wkt import FileDescriptorSet
 
 _CODES = "|".join(name for name in code_pb2.Code.DESCRIPTOR.values_by_name if name != "OK")
-_ERROR = re.compile(rf"({_CODES}): (.*)")
+_ANSWER = re.compile(rf"({_CODES}|20[0-9]): (.*)")
 _FIRST_SENTENCE = re.compile(r"(.+?[.!?])(?:\s+|$)(.*)", re.DOTALL)
 _PACKAGE = 2  # FileDescriptorProto's field numbers, as the paths of comments use them
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
@@ -17,11 +17,15 @@ _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """A comment in parts: its first sentence, the paragraphs after it, and the errors by their code's name."""
+    """A comment in parts: its first sentence, the paragraphs after it, and the answers that it names.
+
+    `errors` are by their code's name, `successes` by the status that takes the place of 200.
+    """
 
     summary: str
     rest: str
     errors: Mapping[str, str]
+    successes: Mapping[str, str]
 
 
 def comments_of(descriptors: bytes) -> Mapping[str, str]:
@@ -42,10 +46,10 @@ def comments_of(descriptors: bytes) -> Mapping[str, str]:
 
 def prose_of(comment: str, name: str = "") -> Prose:
     """Take a comment apart. An RPC's `name` at its beginning is left out, because a reader sees it anyway."""
-    errors: dict[str, list[str]] = {}
+    answers: dict[str, list[str]] = {}
     paragraphs: list[str] = []
     for paragraph in comment.split("\n\n"):
-        if remaining := _without_errors(paragraph, errors):
+        if remaining := _without_answers(paragraph, answers):
             paragraphs.append(remaining)
     text = "\n\n".join(paragraphs)
     if name and text.startswith(f"{name} "):
@@ -53,16 +57,22 @@ def prose_of(comment: str, name: str = "") -> Prose:
         text = text[:1].upper() + text[1:]
     first = _FIRST_SENTENCE.fullmatch(text)
     summary, rest = (first[1], first[2]) if first else (text, "")
-    return Prose(" ".join(summary.split()), rest, {code: "\n\n".join(said) for code, said in errors.items()})
+    said = {code: "\n\n".join(texts) for code, texts in answers.items()}
+    return Prose(
+        summary=" ".join(summary.split()),
+        rest=rest,
+        errors={code: text for code, text in said.items() if not code.isdigit()},
+        successes={status: text for status, text in said.items() if status.isdigit()},
+    )
 
 
-def _without_errors(paragraph: str, errors: dict[str, list[str]]) -> str:
-    """The lines of a paragraph before its first error; an error takes the lines up to the next one."""
+def _without_answers(paragraph: str, answers: dict[str, list[str]]) -> str:
+    """The lines of a paragraph before its first answer; an answer takes the lines up to the next one."""
     lines: list[str] = []
     said: list[str] | None = None
     for line in paragraph.splitlines():
-        if found := _ERROR.fullmatch(line):
-            said = errors.setdefault(found[1], [])
+        if found := _ANSWER.fullmatch(line):
+            said = answers.setdefault(found[1], [])
             said.append(_sentence(found[2]))
         elif said is not None:
             said[-1] += f" {line}"

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from protobuf import DescMessage
-
 from edge.transcoder.descriptors import registry_of
 from edge.transcoder.openapi import replies
 from edge.transcoder.openapi.comments import comments_of, prose_of
@@ -51,7 +49,13 @@ def document(descriptors: bytes, routes: Sequence[Route], about: About) -> bytes
     An HTTP method that OpenAPI 3.1 does not know stands under `x-additionalOperations`, as 3.2 has it.
     """
     comments = comments_of(descriptors)
-    schemas = Schemas(registry_of(descriptors), comments, _messages(routes), taken=replies.PROBLEM_SCHEMAS)
+    schemas = Schemas(
+        registry_of(descriptors),
+        comments,
+        inputs=[route.method.input for route in routes],
+        outputs=[route.method.output for route in routes],
+        taken=replies.PROBLEM_SCHEMAS,
+    )
     operations = Operations(schemas, about.amend, about.examples)
     paths: dict[str, Any] = {}
     for path, method, operation in _operations(routes, operations):
@@ -69,12 +73,6 @@ def document(descriptors: bytes, routes: Sequence[Route], about: About) -> bytes
         "components": _components(schemas, about),
     }
     return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _messages(routes: Sequence[Route]) -> Iterator[DescMessage]:
-    for route in routes:
-        yield route.method.input
-        yield route.method.output
 
 
 def _operations(routes: Sequence[Route], operations: Operations) -> Iterator[tuple[str, str, Schema]]:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.transcoder.fields import by_name, is_http_body, kind_of
+from protobuf import DescField, ScalarType
+
+from edge.transcoder.fields import by_name, is_http_body, is_singular, kind_of
 from edge.transcoder.framing import EVENTS, LINES
 from edge.transcoder.openapi import replies
 from edge.transcoder.openapi.comments import Prose, prose_of
@@ -28,6 +30,8 @@ class Example:
 
 
 NO_EXAMPLE = Example()
+FORM = "multipart/form-data"
+_FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream", "description": "A file."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +92,31 @@ class Operations:
             kind = message
             bound = [variable.path[0] for variable in route.template.variables if len(variable.path) == 1]
             schema = schemas.body_of(message, without=bound)
+        form = self._form(route) if FORM in route.bind.body_types else {}
         if is_http_body(kind):
-            return {"*/*": {"schema": schema}}
+            return {"*/*": {"schema": schema}, **form}
         if route.streams_requests:
             return {LINES: {"schema": {"type": "string", "description": "One message a line."}, "x-itemSchema": schema}}
         content: Schema = {"schema": schema}
         if (request := self.examples.get(route.rpc, NO_EXAMPLE).request) is not None:
             content["example"] = request
-        return {"application/json": content}
+        return {"application/json": content, **form}
+
+    def _form(self, route: Route) -> Schema:
+        """The content of a form: files for fields of bytes, text for the others."""
+        message = route.method.input
+        fields = [by_name(message)[route.body]] if route.body != "*" else list(message.fields)
+        bound = {variable.path[0] for variable in route.template.variables}
+        parts = {field.json_name: self._part(field) for field in fields if field.name not in bound}
+        if is_http_body(message) and route.body == "*":
+            parts = {"file": dict(_FILE)}
+        return {FORM: {"schema": {"type": "object", "properties": parts}}}
+
+    def _part(self, field: DescField) -> Schema:
+        kind = kind_of(field)
+        if not is_http_body(kind) and kind is not ScalarType.BYTES:
+            return self.schemas.of_field(field)
+        return dict(_FILE) if is_singular(field) else {"type": "array", "items": dict(_FILE)}
 
     def _same(self, one: Schema, other: Schema) -> bool:
         """Whether two contents ask for the same, whatever their messages are called."""
@@ -119,10 +140,10 @@ class Operations:
         errors: dict[str, str] = {}
         for said in prose:
             errors |= {code: text for code, text in said.errors.items() if code not in errors}
-        responses = self._successes(routes) | replies.errors_of(errors, has_body=bool(routes[0].body))
+        responses = self._successes(routes, prose[0]) | replies.errors_of(errors, has_body=bool(routes[0].body))
         return dict(sorted(responses.items()))
 
-    def _successes(self, routes: Sequence[Route]) -> Schema:
+    def _successes(self, routes: Sequence[Route], prose: Prose) -> Schema:
         if _needs_websocket(routes[0]):
             return dict(replies.UPGRADE)
         contents = []
@@ -134,6 +155,8 @@ class Operations:
                 contents.append(replies.unary(route, self.schemas, example.response))
         what = " or ".join(_what(route) for route in routes)
         answer: Schema = {"description": f"{what[:1].upper()}{what[1:]}.", "content": replies.merged(contents)}
+        if prose.successes:
+            return {status: {**answer, "description": text} for status, text in prose.successes.items()}
         responses: Schema = {"200": answer}
         if _is_conditional(routes[0]):
             answer["headers"] = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}

@@ -58,7 +58,7 @@ IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
     "in": "header",
     "description": "The `ETag` of the answer that the client has.",
-    "schema": {"type": "string", "maxLength": 500, "pattern": "^[ -~]*$"},
+    "schema": {"type": "string"},
 }
 UPGRADE: Mapping[str, Schema] = {
     "101": {"description": "The WebSocket is open."},

@@ -71,7 +71,7 @@ _NULL = "google.protobuf.NullValue"
 class Schemas:
     """Makes schemas and gathers the components that they refer to.
 
-    `roots` are the messages that may be asked for, with all that they hold. `taken` are component names that stand for
+    Messages below the `inputs` are closed: what they do not name is refused. `taken` are component names that stand for
     something else; a message or enum whose short name is taken, or that shares it with another, goes by its full name.
     """
 
@@ -79,14 +79,16 @@ class Schemas:
         self,
         registry: Registry,
         comments: Mapping[str, str],
-        roots: Iterable[DescMessage],
         *,
+        inputs: Collection[DescMessage],
+        outputs: Collection[DescMessage],
         taken: Collection[str] = (),
     ) -> None:
         self.components: dict[str, Schema] = {}
         self.validation = Validation(registry)
         self._comments = comments
-        self._names = _component_names(roots, taken)
+        self._names = _component_names(_below([*inputs, *outputs]), taken)
+        self._closed = _below(inputs)
         self._bodies: dict[tuple[str, frozenset[str]], str] = {}
 
     def of_kind(self, kind: Kind) -> Schema:
@@ -164,6 +166,8 @@ class Schemas:
             schema["properties"] = {field.json_name: self.of_field(field) for field in fields}
         if required := [field.json_name for field in fields if self.is_required(field)]:
             schema["required"] = required
+        if message.type_name in self._closed:
+            schema["additionalProperties"] = False
         if message.deprecated:
             schema["deprecated"] = True
         sentences = [*self._choices(message), *self.validation.of_message(message)]
@@ -193,15 +197,20 @@ class Schemas:
         return _described(schema, None, [f"Each key: {sentence}" for sentence in keys.sentences])
 
 
-def _component_names(roots: Iterable[DescMessage], taken: Collection[str]) -> dict[str, str]:
-    """The component name of every message and enum below the roots, by its full name."""
-    full: dict[str, None] = {}
+def _below(roots: Collection[DescMessage]) -> Collection[str]:
+    """The full names of messages and of every message and enum that they hold."""
+    found: dict[str, None] = {}
     left: list[Kind] = list(roots)
     while left:
         desc = left.pop()
-        if isinstance(desc, DescMessage | DescEnum) and desc.type_name not in full:
-            full[desc.type_name] = None
+        if isinstance(desc, DescMessage | DescEnum) and desc.type_name not in found:
+            found[desc.type_name] = None
             left += [kind_of(field) for field in desc.fields] if isinstance(desc, DescMessage) else []
+    return found.keys()
+
+
+def _component_names(full: Collection[str], taken: Collection[str]) -> dict[str, str]:
+    """The component name of each full name."""
     short = Counter(name.rpartition(".")[2] for name in full)
     return {
         name: brief if brief not in taken and short[brief] == 1 else name

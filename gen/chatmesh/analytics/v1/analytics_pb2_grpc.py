@@ -194,7 +194,7 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSignups(self, request, context):
-        """GetSignups answers sign-ups and verified addresses, bucket by bucket.
+        """GetSignups counts sign-ups and verified addresses, bucket by bucket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,21 +215,21 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTokens(self, request, context):
-        """GetTokens answers tokens by plan.
+        """GetTokens counts tokens, by plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetChatByProvider(self, request, context):
-        """GetChatByProvider answers answers by provider.
+        """GetChatByProvider counts what each provider answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetChatByModel(self, request, context):
-        """GetChatByModel answers answers by model.
+        """GetChatByModel counts what each model answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

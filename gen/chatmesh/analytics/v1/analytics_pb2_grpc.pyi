@@ -43,17 +43,17 @@ class AnalyticsServiceStub:
     GetActiveUsers: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetActiveUsersRequest, _analytics_pb2.GetActiveUsersResponse]
     """GetActiveUsers answers how many people sent at least one message, bucket by bucket."""
     GetSignups: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetSignupsRequest, _analytics_pb2.GetSignupsResponse]
-    """GetSignups answers sign-ups and verified addresses, bucket by bucket."""
+    """GetSignups counts sign-ups and verified addresses, bucket by bucket."""
     GetTopUsers: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetTopUsersRequest, _analytics_pb2.GetTopUsersResponse]
     """GetTopUsers answers the people who use most."""
     GetChatActivity: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChatActivityRequest, _analytics_pb2.GetChatActivityResponse]
     """GetChatActivity answers what happens in conversations, bucket by bucket."""
     GetTokens: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetTokensRequest, _analytics_pb2.GetTokensResponse]
-    """GetTokens answers tokens by plan."""
+    """GetTokens counts tokens, by plan."""
     GetChatByProvider: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByProviderRequest, _analytics_pb2.GetChatByProviderResponse]
-    """GetChatByProvider answers answers by provider."""
+    """GetChatByProvider counts what each provider answered."""
     GetChatByModel: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByModelRequest, _analytics_pb2.GetChatByModelResponse]
-    """GetChatByModel answers answers by model."""
+    """GetChatByModel counts what each model answered."""
     GetRevenueTotal: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueTotalRequest, _analytics_pb2.GetRevenueTotalResponse]
     """GetRevenueTotal answers money received in the range."""
     GetMrr: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetMrrRequest, _analytics_pb2.GetMrrResponse]
@@ -106,17 +106,17 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     GetActiveUsers: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetActiveUsersRequest, _analytics_pb2.GetActiveUsersResponse]  # type: ignore[assignment]
     """GetActiveUsers answers how many people sent at least one message, bucket by bucket."""
     GetSignups: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetSignupsRequest, _analytics_pb2.GetSignupsResponse]  # type: ignore[assignment]
-    """GetSignups answers sign-ups and verified addresses, bucket by bucket."""
+    """GetSignups counts sign-ups and verified addresses, bucket by bucket."""
     GetTopUsers: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetTopUsersRequest, _analytics_pb2.GetTopUsersResponse]  # type: ignore[assignment]
     """GetTopUsers answers the people who use most."""
     GetChatActivity: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChatActivityRequest, _analytics_pb2.GetChatActivityResponse]  # type: ignore[assignment]
     """GetChatActivity answers what happens in conversations, bucket by bucket."""
     GetTokens: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetTokensRequest, _analytics_pb2.GetTokensResponse]  # type: ignore[assignment]
-    """GetTokens answers tokens by plan."""
+    """GetTokens counts tokens, by plan."""
     GetChatByProvider: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByProviderRequest, _analytics_pb2.GetChatByProviderResponse]  # type: ignore[assignment]
-    """GetChatByProvider answers answers by provider."""
+    """GetChatByProvider counts what each provider answered."""
     GetChatByModel: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByModelRequest, _analytics_pb2.GetChatByModelResponse]  # type: ignore[assignment]
-    """GetChatByModel answers answers by model."""
+    """GetChatByModel counts what each model answered."""
     GetRevenueTotal: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueTotalRequest, _analytics_pb2.GetRevenueTotalResponse]  # type: ignore[assignment]
     """GetRevenueTotal answers money received in the range."""
     GetMrr: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetMrrRequest, _analytics_pb2.GetMrrResponse]  # type: ignore[assignment]
@@ -181,7 +181,7 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetSignupsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetSignupsResponse, _abc.Awaitable[_analytics_pb2.GetSignupsResponse]]:
-        """GetSignups answers sign-ups and verified addresses, bucket by bucket."""
+        """GetSignups counts sign-ups and verified addresses, bucket by bucket."""
 
     def GetTopUsers(
         self,
@@ -202,21 +202,21 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetTokensResponse, _abc.Awaitable[_analytics_pb2.GetTokensResponse]]:
-        """GetTokens answers tokens by plan."""
+        """GetTokens counts tokens, by plan."""
 
     def GetChatByProvider(
         self,
         request: _analytics_pb2.GetChatByProviderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetChatByProviderResponse, _abc.Awaitable[_analytics_pb2.GetChatByProviderResponse]]:
-        """GetChatByProvider answers answers by provider."""
+        """GetChatByProvider counts what each provider answered."""
 
     def GetChatByModel(
         self,
         request: _analytics_pb2.GetChatByModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetChatByModelResponse, _abc.Awaitable[_analytics_pb2.GetChatByModelResponse]]:
-        """GetChatByModel answers answers by model."""
+        """GetChatByModel counts what each model answered."""
 
     def GetRevenueTotal(
         self,

@@ -187,6 +187,7 @@ class BillingServiceServicer:
     def CreateSubscription(self, request, context):
         """CreateSubscription subscribes the caller to a plan.
 
+        201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
         INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.

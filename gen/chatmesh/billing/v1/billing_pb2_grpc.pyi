@@ -45,6 +45,7 @@ class BillingServiceStub:
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CreateSubscriptionRequest, _billing_pb2.CreateSubscriptionResponse]
     """CreateSubscription subscribes the caller to a plan.
 
+    201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
     INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
@@ -151,6 +152,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CreateSubscriptionRequest, _billing_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
     """CreateSubscription subscribes the caller to a plan.
 
+    201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
     INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
@@ -274,6 +276,7 @@ class BillingServiceServicer:
     ) -> _typing.Union[_billing_pb2.CreateSubscriptionResponse, _abc.Awaitable[_billing_pb2.CreateSubscriptionResponse]]:
         """CreateSubscription subscribes the caller to a plan.
 
+        201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
         INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.

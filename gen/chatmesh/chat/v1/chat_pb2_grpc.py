@@ -152,6 +152,7 @@ class ChatServiceServicer:
     def CreateConversation(self, request, context):
         """CreateConversation makes an empty conversation.
 
+        201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: the model is not one of ListModels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

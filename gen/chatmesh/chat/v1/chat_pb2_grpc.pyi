@@ -45,6 +45,7 @@ class ChatServiceStub:
     CreateConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.CreateConversationRequest, _chat_pb2.CreateConversationResponse]
     """CreateConversation makes an empty conversation.
 
+    201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: the model is not one of ListModels.
     """
     UpdateConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.UpdateConversationRequest, _chat_pb2.UpdateConversationResponse]
@@ -129,6 +130,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
     CreateConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.CreateConversationRequest, _chat_pb2.CreateConversationResponse]  # type: ignore[assignment]
     """CreateConversation makes an empty conversation.
 
+    201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: the model is not one of ListModels.
     """
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.UpdateConversationRequest, _chat_pb2.UpdateConversationResponse]  # type: ignore[assignment]
@@ -230,6 +232,7 @@ class ChatServiceServicer:
     ) -> _typing.Union[_chat_pb2.CreateConversationResponse, _abc.Awaitable[_chat_pb2.CreateConversationResponse]]:
         """CreateConversation makes an empty conversation.
 
+        201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: the model is not one of ListModels.
         """
 

@@ -101,8 +101,16 @@ def test_bodies_and_bare_replies_have_the_schema_of_their_field(probe: Document)
 
     assert body == {"type": "array", "items": {"type": "integer", "format": "int32"}}
     assert reply["format"] == "int64"
-    assert list(probe["paths"]["/mirror"]["post"]["requestBody"]["content"]) == ["*/*"]
+    assert list(probe["paths"]["/mirror"]["post"]["requestBody"]["content"]) == ["*/*", "multipart/form-data"]
     assert "requestBody" not in probe["paths"]["/b/none/{stringValue}"]["post"]
+
+
+def test_files_can_be_sent_as_a_form(probe: Document) -> None:
+    content = probe["paths"]["/files/{name}"]["put"]["requestBody"]["content"]
+
+    form = content["multipart/form-data"]["schema"]["properties"]
+    assert form["content"]["contentMediaType"] == "application/octet-stream"
+    assert "multipart/form-data" not in probe["paths"]["/b/text"]["put"]["requestBody"]["content"]
 
 
 def test_a_unary_and_a_streaming_rpc_on_one_route_are_one_operation(probe: Document) -> None:
@@ -148,6 +156,7 @@ def test_comments_become_the_text_and_their_errors_responses(documented: Documen
         service Library {
           // GetBook answers a book. It may be old.
           //
+          // 203: the book, or a copy.
           // NOT_FOUND: no such book,
           // or it burnt.
           // FAILED_PRECONDITION: it is lent (reason LENT).
@@ -168,6 +177,8 @@ def test_comments_become_the_text_and_their_errors_responses(documented: Documen
     assert made["tags"] == [{"name": "Library", "description": "Lends books."}]
     assert (operation["summary"], operation["deprecated"]) == ("Answers a book", True)
     assert operation["description"] == "Answers a book.\n\nIt may be old."
+    assert operation["responses"]["203"]["description"] == "The book, or a copy."
+    assert "200" not in operation["responses"]
     assert operation["responses"]["404"]["description"] == "No such book, or it burnt."
     assert operation["responses"]["400"]["description"].startswith("It is lent (reason LENT).\n\nOr: the request")
     assert list(operation["responses"]["404"]["content"]) == ["application/problem+json"]
