@@ -28,6 +28,7 @@ from auth_svc.sessions import Sessions
 from auth_svc.settings import AuthSettings
 from auth_svc.signing_keys import SigningKeys
 from auth_svc.smtp import SmtpServer
+from auth_svc.sweeping import Sweeping
 from svckit import events, postgres, process, redis_client, server
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier
 from svckit.outbox import Relay
@@ -60,6 +61,7 @@ async def serving(
         access_tokens = AccessTokens(keys)
         post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
         revocations = Revocations(redis)
+        sweeping = Sweeping(database=database, clock=clock)
         relay = Relay(database=database, table=models.outbox, bus=bus)
         servicer = Auth(
             accounts=Accounts(database=database, passwords=pool, endings=endings, clock=clock),
@@ -80,7 +82,7 @@ async def serving(
             secure_cookies=settings.production,
         )
         async with (
-            process.background(revocations.run, relay.run, endings.run, post.run, keys.run),
+            process.background(revocations.run, relay.run, endings.run, post.run, keys.run, sweeping.run),
             server.running(
                 name=_NAME,
                 services=[Service(_AUTH, add_AuthServiceServicer_to_server, servicer)],

@@ -37,6 +37,11 @@ class Kind(StrEnum):
         return timedelta(hours=1) if self is Kind.RESET_PASSWORD else timedelta(hours=24)
 
     @property
+    def for_the_asking(self) -> bool:
+        """Whether anybody can have it sent to somebody else."""
+        return self in {Kind.VERIFY_ADDRESS, Kind.ACCOUNT_EXISTS, Kind.RESET_PASSWORD}
+
+    @property
     def carries_token(self) -> bool:
         return self in _PAGES
 

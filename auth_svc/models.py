@@ -89,6 +89,16 @@ class Letter(Base):
     """Where it goes when there is no account any more; else the account says so."""
 
 
+class Mailing(Base):
+    """That a letter which anybody can ask for was written lately; see `post`."""
+
+    __tablename__ = "mailings"
+
+    letter_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    email_key: Mapped[str] = mapped_column(index=True)
+    written_at: Mapped[datetime]
+
+
 class Session(Base):
     """One signed-in device. It lives until it is revoked or expires; see `sessions`."""
 

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc import store, tokens
 from auth_svc.clock import Clock
 from auth_svc.letters import Kind, Stationery
-from auth_svc.models import Letter, MailToken, User
+from auth_svc.models import Letter, Mailing, MailToken, User
 from auth_svc.smtp import MailDelayed, MailPutOff, MailRefused, SmtpConnection, SmtpServer
 from svckit import postgres
 from svckit.postgres import Database
@@ -26,6 +27,9 @@ _CLAIM = timedelta(minutes=2)
 _FIRST_DELAY = timedelta(seconds=1)
 _LONGEST_DELAY = timedelta(minutes=15)
 _POLL_SECONDS = 1.0
+# To one address, of the letters that anybody can ask for.
+_MOST_A_PERIOD = 5
+_PERIOD = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Post:
             if not (to and await store.letter_is_wanted(session, letter.id) and _has_a_point(letter, user, now)):
                 await store.drop_letter(session, letter.id)
                 return None
+            if Kind(letter.kind).for_the_asking and await _too_many(session, letter, now):
+                return None
             if user and Kind(letter.kind).carries_token:
                 await store.add_mail_token(session, _kept(token, letter, user, now))
         return Mail(letter, self._stationery.write(letter, to=to, token=token, now=now))
@@ -110,6 +116,21 @@ class Post:
             for letter in letters:
                 delay = min(_FIRST_DELAY * 2 ** min(letter.attempts - 1, 20), _LONGEST_DELAY)
                 await store.delay_letter(session, letter.id, until=self._clock() + delay)
+
+
+async def _too_many(session: AsyncSession, letter: Letter, now: datetime) -> bool:
+    """Count the letter, or put it off: nobody has more than so many sent to an address, nor keeps its owner's back."""
+    lately = await store.mailings_since(session, letter.email_key, now - _PERIOD)
+    if any(mailing.letter_id == letter.id for mailing in lately):
+        return False
+    if len(lately) < _MOST_A_PERIOD:
+        session.add(Mailing(letter_id=letter.id, email_key=letter.email_key, written_at=now))
+        return False
+    if await store.another_letter_waits(session, letter):
+        await store.drop_letter(session, letter.id)
+    else:
+        await store.put_off_letter(session, letter, until=lately[0].written_at + _PERIOD)
+    return True
 
 
 def _has_a_point(letter: Letter, user: User | None, now: datetime) -> bool:

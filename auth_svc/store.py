@@ -5,10 +5,12 @@ Who locks a user's row locks it first, before anything that hangs on it: so no t
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, inspect, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from auth_svc.models import (
     ApiKey,
@@ -16,6 +18,7 @@ from auth_svc.models import (
     AuditEvent,
     Ending,
     Letter,
+    Mailing,
     MailToken,
     RefreshToken,
     Session,
@@ -27,6 +30,17 @@ from svckit.ids import new_id
 
 LETTERS_CHANNEL = "auth_letters"
 KEYS_CHANNEL = "auth_signing_keys"
+
+Times: TypeAlias = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+
+
+async def delete_before(session: AsyncSession, column: Times, moment: datetime, *, limit: int) -> int:
+    """Delete rows whose time in that column is before `moment`, `limit` of them at most; how many those were."""
+    key = inspect(column.class_).primary_key
+    old = select(*key).where(column < moment).limit(limit)
+    deleted = delete(column.class_).where(tuple_(*key).in_(old)).returning(key[0])
+    return len((await session.scalars(deleted)).all())
+
 
 # --- users
 
@@ -152,6 +166,24 @@ async def drop_letter(session: AsyncSession, letter_id: str) -> None:
 
 async def drop_letters_to(session: AsyncSession, email_key: str, *, kind: str) -> None:
     await session.execute(delete(Letter).where(Letter.email_key == email_key, Letter.kind == kind))
+
+
+async def put_off_letter(session: AsyncSession, letter: Letter, *, until: datetime) -> None:
+    """Send it later, and take it for that much younger."""
+    later = letter.expires_at + (until - letter.created_at)
+    await session.execute(update(Letter).where(Letter.id == letter.id).values(due_at=until, expires_at=later))
+
+
+async def another_letter_waits(session: AsyncSession, letter: Letter) -> bool:
+    """Whether the same account has another letter of the same kind to come."""
+    same = select(Letter.id).where(Letter.email_key == letter.email_key, Letter.kind == letter.kind)
+    return await session.scalar(same.where(Letter.id != letter.id).limit(1)) is not None
+
+
+async def mailings_since(session: AsyncSession, email_key: str, since: datetime) -> Sequence[Mailing]:
+    """Letters that were written to an address after that time, oldest first."""
+    written = select(Mailing).where(Mailing.email_key == email_key, Mailing.written_at > since)
+    return (await session.scalars(written.order_by(Mailing.written_at))).all()
 
 
 # --- sessions

@@ -13,7 +13,7 @@ from svckit.local.ports import free_port
 from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, MovedClock, Start
 from tests.auth_svc.inbox import LOOPBACK, Inbox, listening, token_in
-from tests.auth_svc.person import Person, new_address
+from tests.auth_svc.person import Person, bearer, new_address
 from tests.callers import refusal
 from tests.waiting import until
 
@@ -183,3 +183,45 @@ async def test_the_database_holds_no_token_that_works(auth: Auth, person: Person
         for text in (digest.hex(), digest.decode("latin-1")):
             assert token not in text
             assert (await refusal(person.verify(text[:200]))).reason == "TOKEN_INVALID"
+
+
+async def test_an_address_gets_five_asked_for_letters_an_hour_and_one_of_the_others_later(start: Start) -> None:
+    clock = MovedClock()
+    async with start(clock=clock) as auth:
+        person = auth.person()
+        await person.sign_up()
+        tokens = [await person.mailed_token()]
+        for _ in range(4):
+            await resend(auth, person.address)
+            tokens.append(await person.mailed_token())
+        for _ in range(3):
+            await resend(auth, person.address)
+        await other_mail_arrives(auth)
+
+        assert auth.inbox.waiting(person.address) == []
+        clock.ahead = timedelta(hours=1, seconds=1)
+        tokens.append(await person.mailed_token())
+        await other_mail_arrives(auth)
+        assert auth.inbox.waiting(person.address) == []
+        assert (await refusal(person.verify(tokens[-2]))).reason == "TOKEN_INVALID"
+        assert (await person.verify(tokens[-1])).email_verified
+
+
+async def test_strangers_cannot_use_up_what_an_owner_is_told_of_the_account(auth: Auth, person: Person) -> None:
+    await person.register()
+    for _ in range(10):
+        await auth.stub.ForgotPassword(pb.ForgotPasswordRequest(email=person.address))
+    letters = [await auth.inbox.next_to(person.address) for _ in range(4)]
+    token = (await person.tokens()).access_token
+    change = pb.ChangePasswordRequest(current_password=person.password, new_password="another password")
+    await auth.stub.ChangePassword(change, metadata=bearer(token))
+
+    assert {letter["Subject"] for letter in letters} == {"Choose a new password"}
+    assert (await auth.inbox.next_to(person.address))["Subject"] == "Your password was changed"
+
+
+async def other_mail_arrives(auth: Auth) -> None:
+    """Letters leave in order: what was asked for before this has been decided on."""
+    other = auth.person()
+    await other.sign_up()
+    await other.mailed_token()
