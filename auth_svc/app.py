@@ -14,15 +14,18 @@ from auth_svc.access_tokens import ACCESS_TOKEN_LIFE, AccessTokens
 from auth_svc.accounts import Accounts
 from auth_svc.administration import Administration
 from auth_svc.api_keys import ApiKeys
+from auth_svc.challenges import Challenges
 from auth_svc.clock import Clock
+from auth_svc.codes import Codes
 from auth_svc.endings import Endings
 from auth_svc.letters import Stationery
 from auth_svc.own_account import OwnAccount
-from auth_svc.passwords import Hasher
+from auth_svc.passwords import Hasher, Passwords
 from auth_svc.post import Post
 from auth_svc.reauthentication import Reauthentication
 from auth_svc.refreshing import Refreshing
 from auth_svc.sealing import Seal
+from auth_svc.second_factors import SecondFactors
 from auth_svc.servicer import Auth
 from auth_svc.sessions import Sessions
 from auth_svc.settings import AuthSettings
@@ -63,23 +66,8 @@ async def serving(
         revocations = Revocations(redis)
         sweeping = Sweeping(database=database, clock=clock)
         relay = Relay(database=database, table=models.outbox, bus=bus)
-        servicer = Auth(
-            accounts=Accounts(database=database, passwords=pool, endings=endings, clock=clock),
-            own_account=OwnAccount(
-                database=database,
-                passwords=pool,
-                reauthentication=Reauthentication(database=database, passwords=pool, clock=clock),
-                endings=endings,
-                clock=clock,
-            ),
-            sessions=Sessions(
-                database=database, passwords=pool, access_tokens=access_tokens, endings=endings, clock=clock
-            ),
-            refreshing=Refreshing(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
-            api_keys=ApiKeys(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
-            administration=Administration(database=database, endings=endings, clock=clock),
-            database=database,
-            secure_cookies=settings.production,
+        servicer = _servicer(
+            settings, database=database, passwords=pool, access_tokens=access_tokens, endings=endings, clock=clock
         )
         async with (
             process.background(revocations.run, relay.run, endings.run, post.run, keys.run, sweeping.run),
@@ -94,6 +82,45 @@ async def serving(
             ) as running,
         ):
             yield running
+
+
+def _servicer(
+    settings: AuthSettings,
+    *,
+    database: Database,
+    passwords: Passwords,
+    access_tokens: AccessTokens,
+    endings: Endings,
+    clock: Clock,
+) -> Auth:
+    """Everything that the RPCs are made of."""
+    seal = Seal(settings.mfa_secret.get_secret_value())
+    codes = Codes(seal)
+    reauthentication = Reauthentication(database=database, passwords=passwords, clock=clock)
+    challenges = Challenges(database=database, access_tokens=access_tokens, codes=codes, clock=clock)
+    return Auth(
+        accounts=Accounts(database=database, passwords=passwords, endings=endings, clock=clock),
+        own_account=OwnAccount(
+            database=database, passwords=passwords, reauthentication=reauthentication, endings=endings, clock=clock
+        ),
+        sessions=Sessions(
+            database=database,
+            passwords=passwords,
+            challenges=challenges,
+            access_tokens=access_tokens,
+            endings=endings,
+            clock=clock,
+        ),
+        challenges=challenges,
+        second_factors=SecondFactors(
+            database=database, reauthentication=reauthentication, seal=seal, codes=codes, clock=clock
+        ),
+        refreshing=Refreshing(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
+        api_keys=ApiKeys(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
+        administration=Administration(database=database, endings=endings, clock=clock),
+        database=database,
+        secure_cookies=settings.production,
+    )
 
 
 def argon2id(settings: AuthSettings) -> PasswordHasher:

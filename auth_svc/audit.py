@@ -29,6 +29,11 @@ class Fact(StrEnum):
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     ROLE_CHANGED = "user.role_changed"
+    MFA_ENABLED = "mfa.enabled"
+    MFA_DISABLED = "mfa.disabled"
+    MFA_CODE_WRONG = "mfa.code_wrong"
+    RECOVERY_CODE_USED = "mfa.recovery_code_used"
+    RECOVERY_CODES_MADE = "mfa.recovery_codes_made"
     API_KEY_MADE = "api_key.made"
     API_KEY_DELETED = "api_key.deleted"
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from svckit.identity import Role
@@ -154,6 +154,44 @@ class Ending(Base):
 
     session_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     ended_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SecondFactor(Base):
+    """An authenticator app's secret; see `second_factors`. It counts once it is confirmed."""
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
+    sealed: Mapped[str]
+    """The secret, sealed under MFA_SECRET."""
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    """The time step of the last code that counted: no code of it or of one before counts again."""
+    failures: Mapped[int]
+    """Wrong codes since the last right one."""
+    blocked_until: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """A recovery code that was not used yet, as its SHA-256."""
+
+    __tablename__ = "recovery_codes"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+
+
+class Challenge(Base):
+    """A sign-in that waits for its second factor, by its token's SHA-256; see `challenges`."""
+
+    __tablename__ = "challenges"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    password_mark: Mapped[bytes]
+    tries: Mapped[int]
+    expires_at: Mapped[datetime]
 
 
 class Attempts(Base):

@@ -14,10 +14,11 @@ class BrokenSeal(Exception):
 
 
 class Seal:
-    """Authenticated encryption (JWE `dir` with A256GCM, RFC 7518) under a key derived from SERVICE_SECRET.
+    """Authenticated encryption (JWE `dir` with A256GCM, RFC 7518) under a key derived from a secret setting.
 
     The key is HMAC-SHA256(secret, purpose): enough of a derivation, as the secret is required to be a long random text.
-    Changing the secret breaks every seal; see `signing_keys` for why that loses nothing.
+    Changing the secret breaks every seal. For signing keys, under SERVICE_SECRET, that loses nothing (`signing_keys`);
+    the secrets of authenticator apps are lost with MFA_SECRET, and their owners need a recovery code.
     """
 
     def __init__(self, secret: str) -> None:

@@ -9,10 +9,11 @@ from auth_svc import addresses, attempts, audit, store, tokens
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
+from auth_svc.challenges import Challenged, Challenges
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
 from auth_svc.models import Session, User
-from auth_svc.opening import SignedIn, idle_end, latest_end, open_session
+from auth_svc.opening import SignedIn, idle_end, latest_end
 from auth_svc.passwords import Passwords
 from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from svckit.postgres import Database
@@ -35,18 +36,20 @@ class Sessions:
         *,
         database: Database,
         passwords: Passwords,
+        challenges: Challenges,
         access_tokens: AccessTokens,
         endings: Endings,
         clock: Clock,
     ) -> None:
         self._database = database
         self._passwords = passwords
+        self._challenges = challenges
         self._access_tokens = access_tokens
         self._endings = endings
         self._clock = clock
 
-    async def sign_in(self, *, email: str, password: str, caller: Caller) -> SignedIn:
-        """Open a session.
+    async def sign_in(self, *, email: str, password: str, caller: Caller) -> SignedIn | Challenged:
+        """Open a session, or challenge whoever has a second factor.
 
         Raises Unauthenticated for an unknown address, a wrong password and a disabled account alike, after the same
         work, ResourceExhausted after too many of them, and FailedPrecondition (EMAIL_NOT_VERIFIED) to whoever knows the
@@ -124,8 +127,8 @@ class Sessions:
         async with self._database.transaction() as session:
             await attempts.forgive(session, email_key, caller)
 
-    async def _open(self, user_id: str, known: str, new_hash: str | None, caller: Caller) -> SignedIn:
-        """Keep a new session, unless the password has changed since it was checked."""
+    async def _open(self, user_id: str, known: str, new_hash: str | None, caller: Caller) -> SignedIn | Challenged:
+        """Let the user in, unless the password has changed since it was checked."""
         now = self._clock()
         async with self._database.transaction() as session:
             user = await store.lock_user_with_password(session, user_id, known)
@@ -133,7 +136,7 @@ class Sessions:
                 raise _wrong_credentials()
             user.password_hash = new_hash or known
             await attempts.forgive(session, user.email_key, caller)
-            return await open_session(session, user, caller, access_tokens=self._access_tokens, now=now)
+            return await self._challenges.admit(session, user, caller, now=now)
 
     def _issue(self, user: User, session: Session, now: datetime) -> Token:
         return self._access_tokens.issue(user, session_id=session.id, now=now, no_later_than=latest_end(session))

@@ -32,6 +32,10 @@ class AuthSettings(Settings):
     mail_from: Annotated[str, AfterValidator(_mailbox), DEVELOPMENT_ONLY] = "chatmesh <no-reply@localhost>"
     # Where people reach the product: links in mails begin with it.
     public_url: Annotated[AnyHttpUrl, DEVELOPMENT_ONLY] = AnyHttpUrl("http://127.0.0.1:4000")
+    # Seals the secrets of authenticator apps: whoever loses it, has everybody enrol anew.
+    mfa_secret: Annotated[SecretStr, Field(min_length=32), DEVELOPMENT_ONLY] = SecretStr(
+        "chatmesh-development-second-factors"
+    )
     # argon2id; the defaults are OWASP's minimum. A password is hashed anew when its owner signs in after a change.
     argon2_memory_kib: Annotated[int, Field(ge=8)] = 19456
     argon2_time_cost: Annotated[int, Field(ge=1)] = 2

@@ -49,6 +49,7 @@ def arranged(
         "SMTP_URL": smtp_url,
         "PUBLIC_URL": edge_url,
         "SERVICE_SECRET": home.secret("service"),
+        "MFA_SECRET": home.secret("mfa"),
         "LOG_FORMAT": "console",
         **{f"{name.upper()}_SERVICE_URL": f"{HOST}:{port[name]}" for name in SERVICES if name in port},
     }

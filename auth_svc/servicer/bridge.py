@@ -6,7 +6,8 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 
 from auth_svc import models
 from auth_svc.caller import Caller
-from auth_svc.opening import Tokens
+from auth_svc.challenges import Challenged
+from auth_svc.opening import LONGEST_LIFE, SignedIn, Tokens
 from svckit import identity
 from svckit.identity import Role
 from svckit.rpc.call import Context
@@ -47,6 +48,11 @@ def role_of(role: pb.Role.ValueType) -> Role:
     return next(ours for ours, theirs in _ROLES.items() if theirs == role)
 
 
+async def keep_signed_in(context: Context, signed_in: SignedIn, *, secure: bool) -> None:
+    """Have a browser keep the session that was just opened."""
+    await set_cookie(context, signed_in.session.value, seconds=int(LONGEST_LIFE.total_seconds()), secure=secure)
+
+
 def user_message(user: models.User) -> pb.User:
     return pb.User(
         id=user.id,
@@ -66,6 +72,10 @@ def token_pair(tokens: Tokens) -> pb.TokenPair:
         refresh_token=tokens.refresh.value,
         refresh_token_expire_time=timestamp(tokens.refresh.expires_at),
     )
+
+
+def challenge_message(challenged: Challenged) -> pb.MfaChallenge:
+    return pb.MfaChallenge(token=challenged.token.value, expire_time=timestamp(challenged.token.expires_at))
 
 
 def session_message(session: models.Session, *, current: str) -> pb.Session:

@@ -6,9 +6,17 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.api_keys import ApiKeys
-from auth_svc.opening import LONGEST_LIFE
+from auth_svc.challenges import Challenged
 from auth_svc.refreshing import Refreshing
-from auth_svc.servicer.bridge import caller_of, session_message, set_cookie, token_pair, user_message
+from auth_svc.servicer.bridge import (
+    caller_of,
+    challenge_message,
+    keep_signed_in,
+    session_message,
+    set_cookie,
+    token_pair,
+    user_message,
+)
 from auth_svc.sessions import Sessions
 from svckit import identity, paging
 from svckit.rpc.call import Context
@@ -25,12 +33,11 @@ class SessionRpcs(AuthServiceServicer):
     secure_cookies: bool
 
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
-        signed_in = await self.sessions.sign_in(
-            email=request.email, password=request.password, caller=caller_of(context)
-        )
-        seconds = int(LONGEST_LIFE.total_seconds())
-        await set_cookie(context, signed_in.session.value, seconds=seconds, secure=self.secure_cookies)
-        return pb.SignInResponse(user=user_message(signed_in.user), tokens=token_pair(signed_in.tokens))
+        entered = await self.sessions.sign_in(email=request.email, password=request.password, caller=caller_of(context))
+        if isinstance(entered, Challenged):
+            return pb.SignInResponse(mfa_required=challenge_message(entered))
+        await keep_signed_in(context, entered, secure=self.secure_cookies)
+        return pb.SignInResponse(user=user_message(entered.user), tokens=token_pair(entered.tokens))
 
     async def SignOut(self, request: pb.SignOutRequest, context: Context) -> pb.SignOutResponse:
         await self.sessions.sign_out(caller_of(context))

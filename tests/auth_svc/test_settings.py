@@ -10,7 +10,16 @@ def test_production_refuses_every_development_default_at_once() -> None:
         AuthSettings.model_validate({"chatmesh_env": "production", "smtp_url": "http://mail.example"})
 
     named = {error["loc"][0] for error in refused.value.errors()}
-    assert named == {"service_secret", "database_url", "redis_url", "nats_url", "smtp_url", "mail_from", "public_url"}
+    assert named == {
+        "service_secret",
+        "mfa_secret",
+        "database_url",
+        "redis_url",
+        "nats_url",
+        "smtp_url",
+        "mail_from",
+        "public_url",
+    }
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ async def test_the_browser_and_its_address_are_what_the_edge_says(
 
 
 async def test_in_production_the_cookie_travels_over_https_only(start: Start) -> None:
-    async with start(chatmesh_env="production", service_secret="s" * 32, mail_from="chat <chat@chat.example>") as auth:
+    secrets = {"service_secret": "s" * 32, "mfa_secret": "m" * 32}
+    async with start(chatmesh_env="production", **secrets, mail_from="chat <chat@chat.example>") as auth:
         owner = auth.person()
         await owner.register()
         call = owner.sign_in()

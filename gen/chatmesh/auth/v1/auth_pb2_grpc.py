@@ -185,6 +185,11 @@ class AuthServiceStub:
                 request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesResponse.FromString,
                 _registered_method=True)
+        self.ResetMfa = channel.unary_unary(
+                '/chatmesh.auth.v1.AuthService/ResetMfa',
+                request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ResetMfaRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ResetMfaResponse.FromString,
+                _registered_method=True)
         self.ListOidcProviders = channel.unary_unary(
                 '/chatmesh.auth.v1.AuthService/ListOidcProviders',
                 request_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ListOidcProvidersRequest.SerializeToString,
@@ -487,8 +492,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
-        than 10 minutes (reason SIGN_IN_AGAIN).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        than 10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -498,8 +502,8 @@ class AuthServiceServicer:
         """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
-        FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+        SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -510,8 +514,8 @@ class AuthServiceServicer:
         """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+        SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -522,9 +526,18 @@ class AuthServiceServicer:
         """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+        SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetMfa(self, request, context):
+        """ResetMfa takes an account's second factor away, whose owner has lost the app and the recovery codes; told by mail.
+
+        NOT_FOUND: no such account, or it has no second factor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -583,8 +596,7 @@ class AuthServiceServicer:
         INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
         NOT_FOUND: no such provider.
         FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
-        10 minutes (reason SIGN_IN_AGAIN).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
         UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -596,8 +608,7 @@ class AuthServiceServicer:
 
         NOT_FOUND: no such identity, or it is not the caller's.
         FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
-        ForgotPassword).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        ForgotPassword), or it is an API key that calls (reason SESSION_NEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -766,6 +777,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.RegenerateRecoveryCodes,
                     request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesRequest.FromString,
                     response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesResponse.SerializeToString,
+            ),
+            'ResetMfa': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetMfa,
+                    request_deserializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ResetMfaRequest.FromString,
+                    response_serializer=chatmesh_dot_auth_dot_v1_dot_auth__pb2.ResetMfaResponse.SerializeToString,
             ),
             'ListOidcProviders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOidcProviders,
@@ -1614,6 +1630,33 @@ class AuthService:
             '/chatmesh.auth.v1.AuthService/RegenerateRecoveryCodes',
             chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesRequest.SerializeToString,
             chatmesh_dot_auth_dot_v1_dot_auth__pb2.RegenerateRecoveryCodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetMfa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.auth.v1.AuthService/ResetMfa',
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ResetMfaRequest.SerializeToString,
+            chatmesh_dot_auth_dot_v1_dot_auth__pb2.ResetMfaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -182,32 +182,36 @@ class AuthServiceStub:
 
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
-    than 10 minutes (reason SIGN_IN_AGAIN).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    than 10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
     """
     ConfirmTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]
     """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
-    FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+    SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
     """
     DisableTotp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]
     """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+    SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
     """
     RegenerateRecoveryCodes: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RegenerateRecoveryCodesRequest, _auth_pb2.RegenerateRecoveryCodesResponse]
     """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+    SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+    """
+    ResetMfa: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ResetMfaRequest, _auth_pb2.ResetMfaResponse]
+    """ResetMfa takes an account's second factor away, whose owner has lost the app and the recovery codes; told by mail.
+
+    NOT_FOUND: no such account, or it has no second factor.
     """
     ListOidcProviders: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListOidcProvidersRequest, _auth_pb2.ListOidcProvidersResponse]
     """ListOidcProviders lists whom one can sign in with besides a password."""
@@ -244,8 +248,7 @@ class AuthServiceStub:
     INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
     NOT_FOUND: no such provider.
     FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
-    10 minutes (reason SIGN_IN_AGAIN).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
     UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
     """
     UnlinkIdentity: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UnlinkIdentityRequest, _auth_pb2.UnlinkIdentityResponse]
@@ -253,8 +256,7 @@ class AuthServiceStub:
 
     NOT_FOUND: no such identity, or it is not the caller's.
     FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
-    ForgotPassword).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    ForgotPassword), or it is an API key that calls (reason SESSION_NEEDED).
     """
     ExportMe: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExportMeRequest, _auth_pb2.ExportMeResponse]
     """ExportMe answers all that auth keeps about the caller, but for secrets.
@@ -418,32 +420,36 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
     FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
-    than 10 minutes (reason SIGN_IN_AGAIN).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    than 10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
     """
     ConfirmTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.ConfirmTotpRequest, _auth_pb2.ConfirmTotpResponse]  # type: ignore[assignment]
     """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
-    FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+    SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
     """
     DisableTotp: _aio.UnaryUnaryMultiCallable[_auth_pb2.DisableTotpRequest, _auth_pb2.DisableTotpResponse]  # type: ignore[assignment]
     """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+    SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
     """
     RegenerateRecoveryCodes: _aio.UnaryUnaryMultiCallable[_auth_pb2.RegenerateRecoveryCodesRequest, _auth_pb2.RegenerateRecoveryCodesResponse]  # type: ignore[assignment]
     """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
 
     UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+    SESSION_NEEDED).
     RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+    """
+    ResetMfa: _aio.UnaryUnaryMultiCallable[_auth_pb2.ResetMfaRequest, _auth_pb2.ResetMfaResponse]  # type: ignore[assignment]
+    """ResetMfa takes an account's second factor away, whose owner has lost the app and the recovery codes; told by mail.
+
+    NOT_FOUND: no such account, or it has no second factor.
     """
     ListOidcProviders: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListOidcProvidersRequest, _auth_pb2.ListOidcProvidersResponse]  # type: ignore[assignment]
     """ListOidcProviders lists whom one can sign in with besides a password."""
@@ -480,8 +486,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
     NOT_FOUND: no such provider.
     FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
-    10 minutes (reason SIGN_IN_AGAIN).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
     UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
     """
     UnlinkIdentity: _aio.UnaryUnaryMultiCallable[_auth_pb2.UnlinkIdentityRequest, _auth_pb2.UnlinkIdentityResponse]  # type: ignore[assignment]
@@ -489,8 +494,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     NOT_FOUND: no such identity, or it is not the caller's.
     FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
-    ForgotPassword).
-    FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+    ForgotPassword), or it is an API key that calls (reason SESSION_NEEDED).
     """
     ExportMe: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExportMeRequest, _auth_pb2.ExportMeResponse]  # type: ignore[assignment]
     """ExportMe answers all that auth keeps about the caller, but for secrets.
@@ -786,8 +790,7 @@ class AuthServiceServicer:
 
         UNAUTHENTICATED: the current password is wrong (reason CREDENTIALS_INVALID).
         FAILED_PRECONDITION: the account has a second factor (reason MFA_ENABLED), or has no password and the session is older
-        than 10 minutes (reason SIGN_IN_AGAIN).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        than 10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
         """
 
     def ConfirmTotp(
@@ -798,8 +801,8 @@ class AuthServiceServicer:
         """ConfirmTotp makes the secret of EnrollTotp the account's second factor, and answers its recovery codes.
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID).
-        FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: nothing waits to be confirmed (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+        SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -811,8 +814,8 @@ class AuthServiceServicer:
         """DisableTotp takes the second factor away, with its recovery codes; the owner is told by mail.
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+        SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
         """
 
@@ -824,9 +827,19 @@ class AuthServiceServicer:
         """RegenerateRecoveryCodes answers ten new recovery codes; those of before are void.
 
         UNAUTHENTICATED: the code is wrong (reason CODE_INVALID), or the password (reason CREDENTIALS_INVALID).
-        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        FAILED_PRECONDITION: the account has no second factor (reason MFA_NOT_ENROLLED), or it is an API key that calls (reason
+        SESSION_NEEDED).
         RESOURCE_EXHAUSTED: too many wrong codes or passwords (reason TOO_MANY_ATTEMPTS).
+        """
+
+    def ResetMfa(
+        self,
+        request: _auth_pb2.ResetMfaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ResetMfaResponse, _abc.Awaitable[_auth_pb2.ResetMfaResponse]]:
+        """ResetMfa takes an account's second factor away, whose owner has lost the app and the recovery codes; told by mail.
+
+        NOT_FOUND: no such account, or it has no second factor.
         """
 
     def ListOidcProviders(
@@ -888,8 +901,7 @@ class AuthServiceServicer:
         INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
         NOT_FOUND: no such provider.
         FAILED_PRECONDITION: the account has an identity of that provider (reason IDENTITY_EXISTS), or the session is older than
-        10 minutes (reason SIGN_IN_AGAIN).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        10 minutes (reason SIGN_IN_AGAIN), or it is an API key that calls (reason SESSION_NEEDED).
         UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
         """
 
@@ -902,8 +914,7 @@ class AuthServiceServicer:
 
         NOT_FOUND: no such identity, or it is not the caller's.
         FAILED_PRECONDITION: nothing else would be left to sign in with (reason LAST_IDENTITY: set a password first, by
-        ForgotPassword).
-        FAILED_PRECONDITION: an API key cannot do this (reason SESSION_NEEDED).
+        ForgotPassword), or it is an API key that calls (reason SESSION_NEEDED).
         """
 
     def ExportMe(

@@ -1,0 +1,62 @@
+"""The SQL of second factors. Whoever changes one holds the lock of its user."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth_svc.models import Challenge, RecoveryCode, SecondFactor, User
+
+
+async def find(session: AsyncSession, user_id: str) -> SecondFactor | None:
+    """The user's second factor, confirmed or not."""
+    return await session.get(SecondFactor, user_id)
+
+
+async def find_confirmed(session: AsyncSession, user_id: str) -> SecondFactor | None:
+    """The user's second factor, if sign-in asks for it."""
+    found = await find(session, user_id)
+    return found if found and found.confirmed_at else None
+
+
+async def remove(session: AsyncSession, user_id: str) -> None:
+    """Take the second factor away, with its recovery codes and the challenges that wait for it."""
+    for table in (SecondFactor, RecoveryCode, Challenge):
+        await session.execute(delete(table).where(table.user_id == user_id))
+
+
+# --- recovery codes
+
+
+async def replace_recovery_codes(session: AsyncSession, user_id: str, digests: Sequence[bytes]) -> None:
+    await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    session.add_all(RecoveryCode(digest=digest, user_id=user_id) for digest in digests)
+
+
+async def use_recovery_code(session: AsyncSession, user_id: str, digest: bytes) -> bool:
+    """Use a code up; False if it is none of the user's."""
+    used = delete(RecoveryCode).where(RecoveryCode.user_id == user_id, RecoveryCode.digest == digest)
+    return await session.scalar(used.returning(RecoveryCode.digest)) is not None
+
+
+async def count_recovery_codes(session: AsyncSession, user_id: str) -> int:
+    return await session.scalar(select(func.count()).where(RecoveryCode.user_id == user_id)) or 0
+
+
+# --- challenges
+
+
+async def lock_challenged(session: AsyncSession, digest: bytes) -> User | None:
+    """The user whose challenge it is, locked."""
+    challenged = select(User).join(Challenge, Challenge.user_id == User.id).where(Challenge.digest == digest)
+    return await session.scalar(challenged.with_for_update(of=User))
+
+
+async def find_challenge(session: AsyncSession, digest: bytes, *, now: datetime) -> Challenge | None:
+    """The challenge, if it is still good."""
+    return await session.scalar(select(Challenge).where(Challenge.digest == digest, Challenge.expires_at > now))
+
+
+async def drop_expired_challenges(session: AsyncSession, user_id: str, *, now: datetime) -> None:
+    await session.execute(delete(Challenge).where(Challenge.user_id == user_id, Challenge.expires_at <= now))
