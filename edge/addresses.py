@@ -5,7 +5,10 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+import structlog
 from aiohttp import web
+
+log = structlog.get_logger(__name__)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,11 +27,14 @@ class ClientAddresses:
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
+        self._warned = False
 
     def of(self, request: web.BaseRequest) -> str:
         """The client's address; empty if the connection has none."""
         peer = request.remote or ""
         if not self.trusts(peer):
+            if not self._warned and "X-Forwarded-For" in request.headers:
+                self._warn(peer)
             return plain(peer)
         client = peer
         for entry in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
@@ -46,6 +52,13 @@ class ClientAddresses:
             return False
         address = parsed(peer)
         return address is not None and any(address in network for network in self._trusted)
+
+    def _warn(self, peer: str) -> None:
+        """Say once that a proxy seems to be missing in the list: all who come through it count as one client."""
+        address = parsed(peer)
+        if address is not None and address.is_private:
+            self._warned = True
+            log.warning("a proxy is not in TRUSTED_PROXIES: its clients are taken for one", proxy=peer)
 
 
 @lru_cache(maxsize=4096)

@@ -61,6 +61,6 @@ class Counter:
 
     def _leave(self, error: Exception) -> None:
         if not self._away.is_set():  # several requests may have waited for the same answer
-            log.warning("rate limits are counted by this edge alone", error=repr(error))
+            log.warning("rate limits are counted by this edge alone", error=str(error) or repr(error))
             _LOCAL.set(1)
             self._away.set()

@@ -26,7 +26,7 @@ if not take then return {0, math.ceil(used - now)} end
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return {0, math.ceil(after - now)}
 """
-_PATIENCE = 0.25  # seconds for a round trip
+_PATIENCE = 0.5  # seconds for a round trip
 
 _Waiting = tuple[Check, "asyncio.Future[Standing]"]
 

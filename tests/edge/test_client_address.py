@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from edge.settings import EdgeSettings
@@ -47,6 +48,16 @@ async def test_a_service_hears_of_the_nearest_address_that_is_no_trusted_proxys(
         assert response.status == 200
 
     assert service.heard["x-client-ip"] == heard
+
+
+async def test_a_proxy_that_is_missing_in_the_list_is_told_of_once(start_edge: Start) -> None:
+    with structlog.testing.capture_logs() as logged:
+        async with start_edge() as url, aiohttp.ClientSession(url, headers={"X-Forwarded-For": "203.0.113.9"}) as http:
+            for _ in range(2):
+                async with http.get("/livez") as response:
+                    await response.read()
+
+    assert [line["proxy"] for line in logged if "TRUSTED_PROXIES" in line["event"]] == ["127.0.0.1"]
 
 
 async def test_several_headers_are_one_list(start_edge: Start, service: Listener) -> None:
