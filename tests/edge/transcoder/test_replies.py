@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
 from edge.transcoder import Call, GrpcUpstream, Options, Refused, Transcoder
+from edge.transcoder.bodies import body_printer
+from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.metadata import RESPONSE_HEADERS, headers_of
 from tests.edge.transcoder.probe import Edge, Messages, serving
 
@@ -38,6 +42,51 @@ async def test_the_reply_is_the_message_or_the_bare_value_of_the_response_body(
     assert answer.headers["Content-Type"] == "application/json"
 
 
+FULL: dict[str, Any] = {
+    "stringValue": "s",
+    "int32Value": -1,
+    "int64Value": "9007199254740993",
+    "uint64Value": "18446744073709551615",
+    "boolValue": True,
+    "floatValue": 1.5,
+    "doubleValue": "NaN",
+    "bytesValue": "AP8=",
+    "color": "GREEN",
+    "child": {"text": "a"},
+    "repeatedString": ["a", "b"],
+    "repeatedColor": ["RED", 7],
+    "repeatedChild": [{"text": "a"}, {}],
+    "m": {"a": "b"},
+    "mapInt32Child": {"1": {"number": 2}},
+    "optInt32": 0,
+    "int32Wrapper": 0,
+    "stringWrapper": "",
+    "bytesWrapper": "YQ==",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "duration": "1.500s",
+    "mask": "a,b.c",
+    "any": {"@type": "type.googleapis.com/probe.v1.Child", "text": "a"},
+    "jsonValue": None,
+    "struct": {"a": [1, None]},
+    "listValue": [True, "x"],
+    "renamedField": "r",
+    "choiceText": "",
+    "repeatedTimestamp": ["2026-01-01T00:00:00Z"],
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_field_of_any_kind_can_be_the_response_body(transcoder: Transcoder, messages: Messages, name: str) -> None:
+    probe = transcoder.registry.message("probe.v1.Probe")
+    assert probe is not None
+    field = next(field for field in probe.fields if field.json_name == name)
+    reply = json_format.ParseDict(FULL, messages["probe.v1.Probe"](), descriptor_pool=messages.pool)
+
+    printed = body_printer(JsonCodec(transcoder.registry), probe, field)(reply.SerializeToString())
+
+    assert (printed.content_type, json.loads(printed.data)) == ("application/json", FULL[name])
+
+
 async def test_an_empty_reply_is_an_empty_object(edge: Edge) -> None:
     assert (await edge("GET", "/r/nothing")).text == "{}"
 
@@ -58,12 +107,30 @@ async def test_an_empty_raw_body_is_an_empty_answer(edge: Edge) -> None:
     assert (answer.status, answer.body) == (200, b"")
 
 
-def test_a_raw_body_cannot_bring_a_header_of_its_own(transcoder: Transcoder, messages: Messages) -> None:
-    route = transcoder.match("POST", "/mirror").route
-    reply = messages["google.api.HttpBody"](content_type="text/html\r\nSet-Cookie: a=b")
+@pytest.mark.parametrize("content_type", ["text/html%0D%0ASet-Cookie:%20a=b", "text/html%00", "text/%C3%A9"])
+async def test_a_raw_body_cannot_bring_a_header_of_its_own(edge: Edge, content_type: str) -> None:
+    answer = await edge("GET", f"/files/a?content.contentType={content_type}")
 
-    with pytest.raises(Refused, match="header"):
-        route.print_body(reply.SerializeToString())
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_what_a_raw_body_says_beside_its_data_is_left_out(transcoder: Transcoder, messages: Messages) -> None:
+    route = transcoder.match("POST", "/mirror").route
+    reply = messages["google.api.HttpBody"](content_type="text/x", data=b"a")
+    reply.extensions.add(type_url="type.googleapis.com/nope.Nope", value=b"\xff")
+
+    assert route.print_body(reply.SerializeToString()) == ("text/x", b"a")
+
+
+async def test_head_of_a_raw_body_tells_its_length_and_type(edge: Edge) -> None:
+    path = "/files/a?content.contentType=image/png&content.data=AAH_"
+    get, head = await edge("GET", path), await edge("HEAD", path)
+
+    assert (get.body, head.body) == (b"\x00\x01\xff", b"")
+    for name in ("Content-Length", "Content-Type", "ETag", "Cache-Control"):
+        assert head.headers[name] == get.headers[name]
+    assert (await edge("GET", path, If_None_Match=get.headers["ETag"])).status == 304
 
 
 @pytest.mark.parametrize(
