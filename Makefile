@@ -58,10 +58,16 @@ bench: install ## Measure the edge against Envoy and a direct call; writes docs/
 	$(BIN)/uv pip install --quiet --require-hashes -r locks/bench.txt
 	$(BIN)/python -m bench
 
+.PHONY: fuzz
+fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
+	@$(BIN)/uv pip install --quiet --only-binary :all: --require-hashes -r locks/fuzz.txt || \
+	  echo 'chatmesh: atheris, the fuzzer, has no wheel for this machine' >&2
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
+
 .PHONY: lock
 lock: install ## Resolve the dependencies anew and write locks/
 	tools/lock.sh
 
 .PHONY: clean
 clean: ## Remove .venv and caches; the data in .chatmesh stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz build dist

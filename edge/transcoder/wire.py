@@ -6,7 +6,6 @@ precedence of path over query over body, without building a message.
 """
 
 import base64
-import binascii
 import json
 import math
 import re
@@ -221,7 +220,7 @@ def parse_bytes(text: str) -> bytes:
     plain = text.translate(_STANDARD_ALPHABET).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or text that is not ASCII
         raise TextError("must be base64") from None
 
 
