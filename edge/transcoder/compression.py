@@ -26,8 +26,7 @@ IDENTITY = "identity"
 _LEAST_BYTES = 1024  # below, the answer is one packet anyway
 _THREAD_BYTES = 128 * 1024  # from here on the slowest of the three holds the loop up for more than a millisecond
 _COMPRESSIBLE = re.compile(
-    r"text/(?!event-stream)|application/(?:json|javascript|xml|yaml|wasm|x-ndjson)\b|image/(?:svg\+xml|bmp)\b"
-    r"|[a-z]+/[^;]+\+(?:json|xml|yaml)\b",
+    r"text/(?!event-stream)|application/(?:json|javascript|xml|yaml|wasm|x-ndjson)\b|[a-z]+/[^;]+\+(?:json|xml|yaml)\b",
     re.IGNORECASE,
 )
 _ENCODERS: dict[str, Callable[[bytes], bytes]] = {

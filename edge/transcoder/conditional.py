@@ -5,6 +5,8 @@ import re
 
 from aiohttp import hdrs, web
 
+from edge.transcoder.metadata import CONTENT_HEADERS
+
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\U0010ffff]*")')
 _CHEAP_BYTES = 1024 * 1024  # a tag for more would hold the event loop up for more than a millisecond
 
@@ -33,6 +35,6 @@ def has_it(request: web.BaseRequest, response: web.Response) -> bool:
 def not_modified(response: web.Response) -> web.Response:
     """The 304 in place of an answer: with its headers but for those that tell of the content."""
     headers = response.headers.copy()
-    for name in {found for found in headers if found.lower().startswith("content-")}:
-        headers.popall(name)
+    for name in CONTENT_HEADERS:
+        headers.popall(name, None)
     return web.Response(status=304, headers=headers)

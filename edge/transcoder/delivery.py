@@ -15,7 +15,8 @@ async def delivered(request: web.BaseRequest, response: web.Response, *, compres
     What the response says already (ETag, Cache-Control, Content-Encoding) stands. Not for streams.
     """
     is_read = request.method in ("GET", "HEAD")
-    if is_read and response.status == 200:
+    is_conditional = is_read and response.status == 200
+    if is_conditional:
         tag(response)
     if is_read and hdrs.CACHE_CONTROL not in response.headers:
         response.headers[hdrs.CACHE_CONTROL] = _PRIVATE
@@ -23,7 +24,7 @@ async def delivered(request: web.BaseRequest, response: web.Response, *, compres
     if compress:
         accepted = request.headers.getall(hdrs.ACCEPT_ENCODING, ())
         coding = compression.coding_for(response, ", ".join(accepted))
-    if is_read and response.status == 200 and has_it(request, response):
+    if is_conditional and has_it(request, response):
         return not_modified(response)
     if coding != compression.IDENTITY:
         await compression.encode(response, coding)

@@ -38,6 +38,11 @@ _OWN = frozenset(
         *("proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
     }
 )
+# What tells of the content itself, and so not of an error's or of a 304. Not `Content-Security-Policy`, for one.
+CONTENT_HEADERS = (
+    *("Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Range"),
+    "Content-Type",
+)
 _UNWRITABLE = frozenset({204, 205, 304})  # RFC 9110, section 6.4.1: these have no content
 
 
@@ -72,8 +77,8 @@ def headers_of(metadata: Metadata, allowed: Mapping[str, str]) -> CIMultiDict[st
 def error_headers_of(metadata: Metadata, allowed: Mapping[str, str]) -> CIMultiDict[str]:
     """The declared headers that suit an error: not those that tell of the content, or how long it is good for."""
     headers = headers_of(metadata, allowed)
-    for name in {found.lower() for found in headers if found.lower().startswith(("content-", "cache-"))}:
-        headers.popall(name)
+    for name in (*CONTENT_HEADERS, "Cache-Control"):
+        headers.popall(name, None)
     return headers
 
 

@@ -2,12 +2,15 @@
 
 import logging
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from edge.transcoder.problems import Problem, Refused
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _MOST_PARTS = 128
 # What is wrong with a form is said to its sender; the parser would write it to the log as well.
@@ -51,7 +54,7 @@ def parts_of(body: bytes, content_type: str) -> list[Part]:
         raise malformed("its Content-Type names no boundary")
     reader = _Reader()
     try:
-        parser = MultipartParser(boundary, reader.callbacks)  # type: ignore[arg-type]
+        parser = MultipartParser(boundary, reader.callbacks())
         parser.write(body)
     except FormParserError as error:
         raise malformed(str(error)) from None
@@ -73,8 +76,7 @@ class _Reader:
         self._name = b""
         self._value = b""
 
-    @cached_property
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,

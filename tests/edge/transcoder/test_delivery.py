@@ -84,6 +84,14 @@ async def test_a_304_keeps_what_the_service_declared_but_nothing_of_the_content(
     assert "Content-Language" not in answer.headers
 
 
+async def test_a_304_does_not_lose_a_policy_whose_name_begins_like_a_header_of_the_content(descriptors: bytes) -> None:
+    options = Options(response_headers={"policy": "Content-Security-Policy"})
+    async with serving(descriptors, options) as edge:
+        answer = await edge("GET", decorated("policy=default-src 'self'"), If_None_Match="*")
+
+    assert (answer.status, answer.headers["Content-Security-Policy"]) == (304, "default-src 'self'")
+
+
 async def test_only_a_successful_read_is_conditional(edge: Edge) -> None:
     posted = await edge("POST", "/b/star", "{}", If_None_Match="*")
     created = await edge("GET", decorated("x-http-status=201"), If_None_Match="*")
