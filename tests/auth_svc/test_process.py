@@ -1,12 +1,15 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import grpc
+import pytest
 from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceStub
 
@@ -14,8 +17,8 @@ from auth_svc.settings import AuthSettings
 from svckit import clients
 from svckit.identity import ServiceCredential
 from tests.auth_svc.conftest import SERVICES
-from tests.auth_svc.inbox import Inbox
-from tests.auth_svc.person import Person, bearer, refused
+from tests.auth_svc.inbox import Inbox, token_in
+from tests.auth_svc.person import Person, bearer
 
 
 def environment(settings: AuthSettings, database_url: str) -> dict[str, str]:
@@ -44,10 +47,9 @@ async def started(*module: str, env: dict[str, str]) -> AsyncIterator[Process]:
         await process.communicate()
 
 
-async def test_no_secret_gets_into_the_log_of_a_journey_that_also_fails(
+async def test_no_secret_gets_into_a_log_or_an_error_of_a_journey_that_also_fails(
     settings: AuthSettings, new_database: Callable[[], Awaitable[str]], inbox: tuple[Inbox, int]
 ) -> None:
-    secrets = ["correct horse battery", "not the password", "another password"]
     credential = ServiceCredential("edge", settings.service_secret.get_secret_value())
     async with started("auth_svc", env=environment(settings, await new_database())) as process:
         assert process.stdout is not None
@@ -57,27 +59,59 @@ async def test_no_secret_gets_into_the_log_of_a_journey_that_also_fails(
             assert said, "it ended"
         address = json.loads(said)["address"]
         async with clients.channel(address, services=SERVICES, credential=credential) as channel:
-            stub = AuthServiceStub(channel)
-            person = Person(stub, inbox[0])
-            await person.sign_up()
-            secrets.append(await person.mailed_token())
-            assert await refused(person.sign_in(password="not the password"))
-            await person.verify(secrets[-1])
-            secrets.append(await person.session_token())
-            tokens = (await person.sign_in()).tokens
-            secrets += [tokens.access_token, tokens.refresh_token]
-            exchanged = await stub.ExchangeSession(pb.ExchangeSessionRequest(session_token=secrets[-3]))
-            secrets.append(exchanged.access_token)
-            await stub.SignOut(pb.SignOutRequest(), metadata=bearer(tokens.access_token))
-            await stub.ForgotPassword(pb.ForgotPasswordRequest(email=person.address))
-            secrets.append(await person.mailed_token())
-            await stub.ResetPassword(pb.ResetPasswordRequest(token=secrets[-1], password="another password"))
+            person = Person(AuthServiceStub(channel), inbox[0])
+            secrets, errors = await _journey(person)
         process.send_signal(signal.SIGTERM)
         log = (await process.communicate())[0].decode()
 
     assert process.returncode == 0
-    assert log.count("chatmesh.auth.v1.AuthService/") == 9
-    assert [secret for secret in [*secrets, person.address] if secret in log] == []
+    called = set(re.findall(r"chatmesh\.auth\.v1\.AuthService/(\w+)", log))
+    assert len(called) == 11
+    assert len(errors) == 8
+    for written in (log, *errors):
+        assert [secret for secret in [*secrets, person.address] if secret in written] == []
+
+
+async def _journey(person: Person) -> tuple[list[str], list[str]]:
+    """Everything that has to do with a secret, done well and badly: the secrets, and all that the errors said."""
+    stub, errors = person.stub, []
+    secrets = [person.password, "not the password", "another password", "a third password"]
+
+    async def fails(call: Awaitable[object]) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        errors.append(f"{caught.value!r} {caught.value.trailing_metadata()!r}")
+
+    await person.sign_up()
+    secrets.append(await person.mailed_token())
+    await fails(person.sign_in(password="not the password"))
+    await fails(person.sign_in())
+    await person.verify(secrets[-1])
+    await fails(person.verify(secrets[-1]))
+    cookie, tokens = await person.session_token(), await person.tokens()
+    secrets += [cookie, tokens.access_token, tokens.refresh_token]
+    exchanged = await stub.ExchangeSession(pb.ExchangeSessionRequest(session_token=cookie))
+    refreshed = (await stub.RefreshToken(pb.RefreshTokenRequest(refresh_token=tokens.refresh_token))).tokens
+    secrets += [exchanged.access_token, refreshed.access_token, refreshed.refresh_token]
+    token = bearer(refreshed.access_token)
+    made = await stub.CreateApiKey(pb.CreateApiKeyRequest(name="job"), metadata=token)
+    secrets += [made.secret, (await stub.ExchangeSession(pb.ExchangeSessionRequest(api_key=made.secret))).access_token]
+    await stub.DeleteApiKey(pb.DeleteApiKeyRequest(api_key_id=made.api_key.id), metadata=token)
+    await fails(stub.ExchangeSession(pb.ExchangeSessionRequest(api_key=made.secret)))
+    change = pb.ChangePasswordRequest(current_password=person.password, new_password="another password")
+    await stub.ChangePassword(change, metadata=token)
+    await fails(stub.ChangePassword(change, metadata=token))
+    await stub.SignOut(pb.SignOutRequest(), metadata=token)
+    await fails(stub.RefreshToken(pb.RefreshTokenRequest(refresh_token=refreshed.refresh_token)))
+    await stub.ForgotPassword(pb.ForgotPasswordRequest(email=person.address))
+    while (letter := await person.inbox.next_to(person.address))["Subject"] != "Choose a new password":
+        pass
+    secrets.append(token_in(letter))
+    reset = pb.ResetPasswordRequest(token=secrets[-1], password="a third password")
+    await stub.ResetPassword(reset)
+    await fails(stub.ResetPassword(reset))
+    await fails(stub.SignUp(pb.SignUpRequest(email=person.address, password=person.address)))
+    return secrets, errors
 
 
 async def test_an_administrator_is_made_from_the_command_line(
