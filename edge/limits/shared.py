@@ -26,16 +26,18 @@ if not take then return {0, math.ceil(used - now)} end
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return {0, math.ceil(after - now)}
 """
-_PATIENCE = 0.5  # seconds for a round trip
+_PATIENCE = 0.5  # seconds for a round trip, a connection included
 
 _Waiting = tuple[Check, "asyncio.Future[Standing]"]
 
 
 def connected(url: str) -> Redis:
-    """A client for `async with` that would rather fail than wait: somebody's request is waiting for it."""
-    return Redis.from_url(
-        url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), retries=0)
-    )
+    """A client for `SharedCounter`, for `async with`.
+
+    It never tries again, and has no time-outs of its own, which would cost as much as the rest: one is set around all
+    that a batch of checks takes.
+    """
+    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), retries=0))
 
 
 class SharedCounter:
