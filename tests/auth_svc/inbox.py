@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from email.policy import default
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -57,12 +58,13 @@ class Inbox:
 
 
 @asynccontextmanager
-async def listening(inbox: Inbox, port: int = 0, *, utf8: bool = True) -> AsyncIterator[int]:
+async def listening(inbox: Inbox, port: int = 0, *, utf8: bool = True, **options: Any) -> AsyncIterator[int]:
     """An SMTP server that fills `inbox`; gives its port. `utf8`: it takes addresses beyond ASCII (RFC 6531)."""
     connections: list[SMTP] = []
 
     def connection() -> SMTP:
-        protocol = SMTP(inbox, hostname=LOOPBACK, enable_SMTPUTF8=utf8, loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        protocol = SMTP(inbox, hostname=LOOPBACK, enable_SMTPUTF8=utf8, loop=loop, **options)
         connections.append(protocol)
         return protocol
 

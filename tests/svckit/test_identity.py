@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from chatmesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
@@ -22,7 +23,6 @@ from svckit.identity import (
     TokenVerifier,
     keys_of,
     mint,
-    tokens,
 )
 from svckit.server import Service
 from tests.svckit.probe import KEY, claims, fetch_keys, serving, verifier
@@ -30,10 +30,18 @@ from tests.svckit.probe import KEY, claims, fetch_keys, serving, verifier
 SECRET = "a secret of the tests, long enough"
 
 
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
 def forge(header: dict[str, Any], payload: dict[str, Any], *, key: SigningKey = KEY) -> str:
     """A well-signed EdDSA token with any header and claims."""
     header = {"alg": "EdDSA", "typ": "at+jwt", "kid": key.kid, **header}
-    return jwt.encode(header, payload, key.key, registry=tokens._EDDSA)
+    signed = f"{part(header)}.{part(payload)}"
+    private = key.key.get_op_key("sign")
+    assert isinstance(private, Ed25519PrivateKey)
+    signature = private.sign(signed.encode())
+    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
 def payload(**changes: Any) -> dict[str, Any]:
@@ -71,10 +79,19 @@ async def test_an_expired_token_is_told_apart_and_clocks_may_differ_a_little() -
         forge({"typ": "JWT"}, payload()),
         forge({"typ": "svc+jwt"}, payload()),
         forge({"kid": "unknown"}, payload()),
+        forge({"kid": "../../../../dev/null"}, payload()),
+        forge({"kid": "x' UNION SELECT 'key"}, payload()),
+        forge({"kid": "https://example.com/keys"}, payload()),
+        forge({"kid": "k" * 10_000}, payload()),
+        forge({"crit": ["exp"]}, payload()),
+        forge({"typ": "at+jwt\0"}, payload()),
+        forge({"typ": ["at+jwt"]}, payload()),
         forge({}, payload(), key=SigningKey.generate(KEY.kid)),
         *(forge({}, payload(**{claim: None})) for claim in ("iss", "aud", "sub", "sid", "role", "iat", "exp", "jti")),
         forge({}, payload(iss="elsewhere")),
         forge({}, payload(aud="elsewhere")),
+        forge({}, payload(aud=["elsewhere"])),
+        forge({}, payload(nbf=int(datetime.now(UTC).timestamp()) + 600)),
         forge({}, payload(role="root")),
         forge({}, payload(iat=int(datetime.now(UTC).timestamp()) + 600)),
         forge({}, payload(exp="tomorrow")),
@@ -92,13 +109,27 @@ async def test_a_token_signed_with_the_public_key_as_a_shared_secret_is_refused(
     assert await refusal(token) == "TOKEN_INVALID"
 
 
-async def test_a_token_without_a_signature_is_refused() -> None:
-    def part(value: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", "HS256", "ES256", "eddsa", None, ["EdDSA"]])
+@pytest.mark.parametrize("signature", ["", "AA"])
+async def test_a_token_that_names_another_algorithm_is_refused(algorithm: object, signature: str) -> None:
+    header = {"alg": algorithm, "typ": "at+jwt", "kid": KEY.kid}
 
+    assert await refusal(f"{part(header)}.{part(payload())}.{signature}") == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize("kid", [None, 7, ["a"], {"a": "b"}, ""])
+async def test_a_key_id_that_is_none_is_refused(kid: object) -> None:
     assert (
-        await refusal(f"{part({'alg': 'none', 'typ': 'at+jwt', 'kid': KEY.kid})}.{part(payload())}.") == "TOKEN_INVALID"
+        await refusal(f"{part({'alg': 'EdDSA', 'typ': 'at+jwt', 'kid': kid})}.{part(payload())}.AA") == "TOKEN_INVALID"
     )
+
+
+async def test_a_signature_counts_for_what_was_signed_only() -> None:
+    header, _, signature = forge({}, payload()).split(".")
+    another = forge({}, payload(role="admin")).split(".")[1]
+
+    assert await refusal(f"{header}.{another}.{signature}") == "TOKEN_INVALID"
+    assert await refusal(f"{header}.{another}.") == "TOKEN_INVALID"
 
 
 async def test_a_key_that_a_token_brings_along_is_never_used() -> None:
