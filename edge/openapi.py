@@ -41,16 +41,6 @@ is given twice. NaN and infinite numbers are the texts `NaN`, `Infinity` and `-I
 **Time.** A request has a deadline, 15 seconds where nothing else is said; `X-Request-Timeout` (seconds) or
 `Grpc-Timeout` shortens it.
 """
-_EXAMPLE = {
-    "type": "about:blank",
-    "title": "Bad Request",
-    "status": 400,
-    "detail": "password: must be at least 8 characters",
-    "instance": "/api/auth/signup",
-    "code": "invalid_argument",
-    "requestId": "01JDQ4Z5Y8M2V7K3T9RWB6XHCN",
-    "errors": [{"field": "password", "detail": "must be at least 8 characters", "code": "string.min_len"}],
-}
 _COMPONENTS: Mapping[str, Members] = {
     "securitySchemes": {
         "session": {
@@ -62,12 +52,13 @@ _COMPONENTS: Mapping[str, Members] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."},
     },
     "responses": {
-        "BadRequest": problem("The request cannot be read, or breaks a rule: `errors` names the fields.", _EXAMPLE),
-        "Unauthenticated": problem("Nobody is signed in, or what was shown is no good (any more)."),
-        "CrossSite": problem("Another site may not have this done in somebody's name."),
-        "TooSlow": problem("The body did not come in time."),
-        "TooLarge": problem("The body is larger than 10 MB."),
-        "TooMany": problem("Too many requests: `Retry-After` says for how many seconds to wait."),
+        "Unauthenticated": problem(
+            "Nobody is signed in, or what was shown is no good (any more).", 401, "unauthenticated"
+        ),
+        "CrossSite": problem("Another site may not have this done in somebody's name.", 403, "cross_site_request"),
+        "TooSlow": problem("The body did not come in time.", 408, "body_too_slow"),
+        "TooLarge": problem("The body is larger than 10 MB.", 413, "body_too_large"),
+        "TooMany": problem("Too many requests: `Retry-After` says for how many seconds to wait.", 429, "rate_limited"),
     },
 }
 _PAGES = "Pages"
@@ -117,7 +108,7 @@ def _responses(route: Route, rpc: Rpc) -> Iterator[tuple[str, Members]]:
     if rpc.level != access_pb2.LEVEL_PUBLIC:
         yield "401", reference("Unauthenticated")
     if rpc.level not in (access_pb2.LEVEL_PUBLIC, access_pb2.LEVEL_USER):
-        yield "403", problem(f"Only {_WHO[rpc.level]} may do this.")
+        yield "403", problem(f"Only {_WHO[rpc.level]} may do this.", 403, "permission_denied")
     elif route.http_method != "GET":
         yield "403", reference("CrossSite")
 
@@ -186,7 +177,7 @@ def _webhook() -> Members:
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
         "responses": {
             "200": done,
-            "400": problem("The signature is missing, forged or too old (code `signature_invalid`)."),
+            "400": problem("The signature is missing, forged or too old.", 400, "signature_invalid"),
             "413": reference("TooLarge"),
             "5XX": reference("Failed"),
         },

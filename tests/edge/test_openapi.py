@@ -133,6 +133,13 @@ async def test_the_docs_page_asks_only_for_files_of_its_own(http: aiohttp.Client
                 assert "immutable" in file.headers["Cache-Control"]
 
 
+async def test_a_page_that_the_browser_has_keeps_its_policy(http: aiohttp.ClientSession) -> None:
+    async with http.get("/docs") as first:
+        tag, policy = first.headers["ETag"], first.headers["Content-Security-Policy"]
+    async with http.get("/docs", headers={"If-None-Match": tag}) as second:
+        assert (second.status, second.headers["Content-Security-Policy"]) == (304, policy)
+
+
 async def test_without_javascript_the_docs_page_lists_every_route(
     http: aiohttp.ClientSession, document: Document
 ) -> None:

@@ -49,7 +49,7 @@ class Operations:
         operation: Schema = {
             "operationId": id,
             "tags": [route.method.parent.name],
-            "summary": prose[0].summary.rstrip(".") or route.method.name,
+            "summary": prose[0].summary.rstrip(".").replace("`", "") or route.method.name,
             "description": _description(routes, prose),
             "x-rpc": [route.rpc for route in routes],
         }

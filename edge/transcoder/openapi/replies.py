@@ -1,6 +1,7 @@
 """The responses of an operation: replies, streams in every framing, and errors as problem documents."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from edge.transcoder.fields import by_name, is_http_body, kind_of
 from edge.transcoder.framing import EVENTS, JSON, LINES, framing
 from edge.transcoder.openapi.rules import Schema
 from edge.transcoder.openapi.schemas import Schemas
-from edge.transcoder.problems import CONTENT_TYPE
+from edge.transcoder.problems import CONTENT_TYPE, FieldError, Problem
 from edge.transcoder.routes import Route
 from edge.transcoder.statuses import problem_of
 
@@ -62,11 +63,9 @@ IF_NONE_MATCH: Schema = {
 }
 UPGRADE: Mapping[str, Schema] = {
     "101": {"description": "The WebSocket is open."},
-    "426": {
-        "description": "The request is no WebSocket handshake.",
-        "content": {CONTENT_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}},
-    },
+    "426": {"$ref": "#/components/responses/UpgradeRequired"},
 }
+_REASON = re.compile(r"\(reason ([A-Z_0-9]+)")
 _UNREADABLE = "The request cannot be read, or breaks a rule: `errors` names the fields."
 _FRAMES = {
     EVENTS: "Server-Sent Events: the `data` of each is one message as JSON. A comment keeps an idle stream alive. "
@@ -75,37 +74,46 @@ _FRAMES = {
 }
 
 
-def problem(description: str, example: Mapping[str, Any] | None = None) -> Schema:
-    """A response that is a problem document."""
-    content: Schema = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
-    if example is not None:
-        content["example"] = example
-    return {"description": description, "content": {CONTENT_TYPE: content}}
+def problem(description: str, status: int, code: str, errors: Sequence[FieldError] = ()) -> Schema:
+    """A response that is a problem document, with an example of it."""
+    detail = description.partition("\n\n")[0].replace("`", "")
+    example = Problem(status, code, detail, errors).document(request_id="7f3a9c41d2b84e0f9a1c5d6e8b2f4a70")
+    media = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}, "example": example}
+    return {"description": description, "content": {CONTENT_TYPE: media}}
 
 
 def component_responses() -> dict[str, Schema]:
     """The responses that any operation may have."""
+    refused = [
+        FieldError("pageSize", "must be greater than or equal to 0 and less than or equal to 100", "int32.gte_lte")
+    ]
     return {
-        "BadRequest": problem(_UNREADABLE),
-        "NotAcceptable": problem("Nothing that the `Accept` header asks for is served here."),
-        "UnsupportedMediaType": problem("The body is in a content type or charset that is not read here."),
-        "Failed": problem("The service failed, is away, or did not answer in time."),
+        "BadRequest": problem(_UNREADABLE, 400, "invalid_argument", refused),
+        "NotAcceptable": problem("Nothing that the `Accept` header asks for is served here.", 406, "not_acceptable"),
+        "UnsupportedMediaType": problem(
+            "The body is in a content type or charset that is not read here.", 415, "unsupported_media_type"
+        ),
+        "Failed": problem("The service failed, is away, or did not answer in time.", 503, "unavailable"),
         "NotModified": {"description": "The client has it already: `If-None-Match` names its `ETag`."},
+        "UpgradeRequired": problem("The request is no WebSocket handshake.", 426, "upgrade_required"),
     }
 
 
 def errors_of(errors: Mapping[str, str], *, has_body: bool) -> dict[str, Schema]:
     """The responses of what can go wrong, by status; the codes of a comment that share a status share a response."""
-    by_status: dict[str, list[str]] = {}
-    for name, text in errors.items():
-        status = str(problem_of(code_pb2.Code.Value(name), "").status)
-        by_status.setdefault(status, []).append(text)
-    if "400" in by_status:
-        by_status["400"].append(f"Or: {_UNREADABLE[:1].lower()}{_UNREADABLE[1:]}")
     found = {"400": reference("BadRequest"), "406": reference("NotAcceptable"), "5XX": reference("Failed")}
     if has_body:
         found["415"] = reference("UnsupportedMediaType")
-    return found | {status: problem("\n\n".join(texts)) for status, texts in by_status.items()}
+    by_status: dict[int, list[str]] = {}
+    codes: dict[int, str] = {}
+    for name, text in errors.items():
+        status = problem_of(code_pb2.Code.Value(name), "").status
+        by_status.setdefault(status, []).append(text)
+        reason = _REASON.search(text)
+        codes.setdefault(status, (reason[1] if reason else name).lower())
+    if 400 in by_status:
+        by_status[400].append(f"Or: {_UNREADABLE[:1].lower()}{_UNREADABLE[1:]}")
+    return found | {str(status): problem("\n\n".join(by_status[status]), status, codes[status]) for status in by_status}
 
 
 def reference(name: str, *, kind: str = "responses") -> Schema:

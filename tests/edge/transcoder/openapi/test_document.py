@@ -182,6 +182,8 @@ def test_comments_become_the_text_and_their_errors_responses(documented: Documen
     assert operation["responses"]["404"]["description"] == "No such book, or it burnt."
     assert operation["responses"]["400"]["description"].startswith("It is lent (reason LENT).\n\nOr: the request")
     assert list(operation["responses"]["404"]["content"]) == ["application/problem+json"]
+    example = operation["responses"]["400"]["content"]["application/problem+json"]["example"]
+    assert (example["status"], example["code"]) == (400, "lent")
     assert operation["parameters"][0]["description"] == "As on its back; see `pageCount`."
     assert operation["parameters"][1]["description"] == "With the cover."
 
