@@ -1,6 +1,7 @@
 """REST and JSON to gRPC, as google/api/http.proto says it; knows nothing of this product.
 
-Owns: routing, binding, JSON, streams and problem documents. Takes: a descriptor set and an `Upstream`.
+Owns: routing, binding, JSON, forms, streams, problem documents, compression and conditional requests.
+Takes: a descriptor set and an `Upstream`.
 Speaks: HTTP on an aiohttp request, bytes of protobuf messages towards the upstream.
 Calls: whatever the upstream reaches; `GrpcUpstream` is the one over grpc.aio channels.
 """

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
+from google.protobuf import descriptor_pb2, json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.transcoder import Transcoder
+from edge.transcoder import GrpcUpstream, Transcoder
 from tests.edge.transcoder.probe import Edge, Messages, binding_status
 
 
@@ -237,3 +237,16 @@ def test_a_message_survives_the_way_through_json(
 
     assert read == message
     assert json_format.Parse(printed, messages["probe.v1.Probe"]()) == message
+
+
+def test_descriptors_of_generated_code_which_lack_json_names_do_as_well(descriptors: bytes, messages: Messages) -> None:
+    stripped = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
+    probe = next(found for file in stripped.file for found in file.message_type if found.name == "Probe")
+    for field in probe.field:
+        if field.name != "custom_named":  # protoc keeps the names that somebody chose
+            field.ClearField("json_name")
+    transcoder = Transcoder(stripped.SerializeToString(), GrpcUpstream({}))
+
+    sent = transcoder.match("POST", "/b/star").route.bind((), "", b'{"int32Value": 1, "renamedField": "a"}', "")
+
+    assert messages["probe.v1.Probe"].FromString(sent) == messages["probe.v1.Probe"](int32_value=1, custom_named="a")
