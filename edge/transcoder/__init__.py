@@ -18,6 +18,7 @@ from edge.transcoder.routes import Route
 from edge.transcoder.statuses import problem_of
 from edge.transcoder.transcoder import Transcoder
 from edge.transcoder.upstream import Metadata, Reply, ReplyStream, Upstream, UpstreamError
+from edge.transcoder.websocket import is_handshake
 
 __all__ = [
     "Call",
@@ -39,6 +40,7 @@ __all__ = [
     "UpstreamError",
     "call_of",
     "delivered",
+    "is_handshake",
     "problem_of",
     "problem_response",
     "timeout_of",

@@ -6,10 +6,10 @@ from aiohttp import web
 
 from edge.transcoder.bodies import Body
 from edge.transcoder.json_codec import CODEC_ERRORS
-from edge.transcoder.metadata import headers_of, status_of
+from edge.transcoder.metadata import error_headers_of, headers_of, status_of
 from edge.transcoder.problems import Problem, Refused
 from edge.transcoder.routes import Route
-from edge.transcoder.upstream import Reply
+from edge.transcoder.upstream import Reply, UpstreamError
 
 _BODILESS = frozenset({204, 205, 304})  # RFC 9110, section 6.4.1
 
@@ -31,3 +31,9 @@ def print_body(route: Route, data: bytes) -> Body:
         return route.print_body(data)
     except CODEC_ERRORS:
         raise Refused(Problem(500, "internal", "The service sent a reply that cannot be shown as JSON.")) from None
+
+
+def refused_by(error: UpstreamError, problem: Problem, *, allowed: Mapping[str, str]) -> Refused:
+    """The refusal that an RPC's error is: its problem, with the headers that the service declared. May raise Refused."""
+    problem.headers.update(error_headers_of(error.metadata, allowed))
+    return Refused(problem)

@@ -32,6 +32,10 @@ class Framing:
         return (self.opening if first else self.between) + self.before + joint.join(messages) + self.after
 
 
+# The chunks of a google.api.HttpBody: nothing between them, and their type is known once the first has come.
+RAW = Framing("application/octet-stream")
+
+
 def framing(content_type: str, *, has_error_field: bool) -> Framing:
     """The framing of a content type; each message and each problem is one line of JSON.
 

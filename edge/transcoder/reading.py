@@ -19,18 +19,31 @@ async def read_message(match: Match, request: web.BaseRequest, *, patience: floa
 
 async def _body(request: web.BaseRequest, *, patience: float) -> bytes:
     """The whole body. One that is announced as too large is refused before it is sent."""
-    too_large = Problem(413, "body_too_large", f"The body may have {request.client_max_size} bytes.")
-    if request.content_length and request.content_length > request.client_max_size > 0:
-        raise Refused(too_large)
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # this was no part of the response
+    refuse_announced(request)
+    await invite(request)
     try:
         async with asyncio.timeout(patience):
             return await request.read()
     except TimeoutError:
         raise Refused(Problem(408, "body_too_slow", f"The body must come within {patience:g} seconds.")) from None
     except web.HTTPRequestEntityTooLarge:
-        raise Refused(too_large) from None
+        raise too_large(request) from None
     except web.RequestPayloadError:
         raise Refused(Problem(400, "malformed_body", "The body could not be read to its end.")) from None
+
+
+def refuse_announced(request: web.BaseRequest) -> None:
+    """Raise Refused for a body that is said to be too large."""
+    if request.content_length and request.content_length > request.client_max_size > 0:
+        raise too_large(request)
+
+
+def too_large(request: web.BaseRequest) -> Refused:
+    return Refused(Problem(413, "body_too_large", f"The body may have {request.client_max_size} bytes."))
+
+
+async def invite(request: web.BaseRequest) -> None:
+    """Ask for the body, if the client waits to be asked."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # this was no part of the response

@@ -7,13 +7,22 @@ from multidict import CIMultiDict
 
 from edge.transcoder.descriptors import RuleError
 from edge.transcoder.fields import by_name
-from edge.transcoder.framing import EVENTS, JSON, LINES, Framing, framing
+from edge.transcoder.framing import EVENTS, JSON, LINES, RAW, Framing, framing
 from edge.transcoder.matcher import Matcher
 from edge.transcoder.negotiation import preferred
 from edge.transcoder.problems import Problem, Refused
 from edge.transcoder.routes import Route
 
 _ANYTHING = "*/*"  # what a google.api.HttpBody will be is known only to the service
+# Both sides speaking at once is safe only where every hop expects it: many clients and proxies of HTTP/1.1 read an
+# answer only after they have sent the whole request.
+_UPGRADE = Problem(
+    426,
+    "upgrade_required",
+    "This is served over a WebSocket.",
+    (),
+    CIMultiDict({"Upgrade": "websocket", "Connection": "Upgrade"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,7 @@ class Match:
     """The route of a request, and the raw parts of its URL.
 
     `framing` is how a streaming RPC is to be written. `by_accept`: another Accept header would have led elsewhere.
+    `websocket`: the request is a WebSocket's handshake, and the RPC is to be served over it.
     """
 
     route: Route
@@ -28,6 +38,7 @@ class Match:
     query: str
     framing: Framing | None = None
     by_accept: bool = False
+    websocket: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +57,14 @@ class Router:
         for route in routes:
             self._add(route)
 
-    def match(self, method: str, raw_path: str, accept: str = "") -> Match:
-        """Find the route of a request; raises Refused with 404, 405, 406 or 501."""
+    def match(self, method: str, raw_path: str, accept: str = "", *, websocket: bool = False) -> Match:
+        """Find the route of a request; raises Refused with 404, 405, 406 or 426.
+
+        `websocket` says that the request is a handshake, which counts only where an RPC streams.
+        """
         path, _, query = _origin_form(raw_path).partition("?")
+        if websocket and (streaming := self._streaming(path, query)):
+            return streaming
         found = self._matcher.find(method, path)
         if found is None:
             raise self._unmatched(path)
@@ -57,9 +73,20 @@ class Router:
         if wanted is None:
             raise Refused(Problem(406, "not_acceptable", f"This is served as {', '.join(routes)}."))
         route, framed = routes[wanted]
-        if route.streams_requests:
-            raise Refused(Problem(501, "unimplemented", "A stream of requests is not served over plain HTTP."))
+        if route.streams_requests and (route.streaming or not route.body):
+            raise Refused(_UPGRADE)
         return Match(route, found.segments, query, framed, len(routes) > 1)
+
+    def _streaming(self, path: str, query: str) -> Match | None:
+        """What a handshake at the path opens: an RPC that streams, that of GET before those whose rule has a body."""
+        for method in ("GET", *sorted(self._matcher.allowed(path) - {"GET"})):
+            found = self._matcher.find(method, path)
+            if found is None:
+                continue
+            for route, _ in found.target.routes.values():
+                if _fits_websocket(route) and (route.body or method == "GET"):
+                    return Match(route, found.segments, query, _framing(LINES, route), websocket=True)
+        return None
 
     def _allowed(self, path: str) -> list[str]:
         """The HTTP methods that a path serves, for `Allow` and for preflights; empty if there is no such path."""
@@ -93,11 +120,18 @@ class Router:
 def _offers(route: Route) -> dict[str, tuple[Route, Framing | None]]:
     if not route.streaming:
         return {_ANYTHING if route.raw_reply else JSON: (route, None)}
+    if route.raw_reply:
+        return {_ANYTHING: (route, RAW)}
+    return {content_type: (route, _framing(content_type, route)) for content_type in (JSON, EVENTS, LINES)}
+
+
+def _framing(content_type: str, route: Route) -> Framing:
     has_error_field = not route.response_body and "error" in by_name(route.method.output)
-    return {
-        content_type: (route, framing(content_type, has_error_field=has_error_field))
-        for content_type in (JSON, EVENTS, LINES)
-    }
+    return framing(content_type, has_error_field=has_error_field)
+
+
+def _fits_websocket(route: Route) -> bool:
+    return (route.streaming or route.streams_requests) and not (route.raw_reply or route.raw_request)
 
 
 def _shared(one: Route, other: Route) -> dict[str, tuple[Route, Framing | None]]:

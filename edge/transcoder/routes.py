@@ -25,7 +25,8 @@ class Route:
 
     `rpc` is the method's full name (`library.v1.LibraryService.GetBook`), `path` its gRPC path. `template`, `body` and
     `response_body` are the annotation's, `method` is the descriptor: what an OpenAPI document needs. `streaming`
-    is about the replies. `raw_reply`: the answer is a google.api.HttpBody, whose content type only the service knows.
+    is about the replies. `raw_reply`: the answer is a google.api.HttpBody, whose content type only the service knows;
+    `raw_request`: the body is one.
     """
 
     http_method: str
@@ -38,6 +39,7 @@ class Route:
     streaming: bool
     streams_requests: bool
     raw_reply: bool
+    raw_request: bool
     bind: "Binder" = field(repr=False)
     print_body: PrintBody = field(repr=False)
 
@@ -50,10 +52,10 @@ def compile_route(
     try:
         body_field = _top_level(method.input, rule.body, "body") if rule.body not in ("", "*") else None
         reply_field = _top_level(method.output, rule.response_body, "response_body") if rule.response_body else None
-        streaming = method.method_kind in ("server_streaming", "bidi_streaming")
         raw_reply = is_http_body(kind_of(reply_field) if reply_field else method.output)
-        if streaming and raw_reply:
-            raise ValueError("a stream of google.api.HttpBody cannot be served")
+        raw_request = bool(rule.body) and _is_raw(method.input, body_field)
+        if method.method_kind == "bidi_streaming" and (raw_reply or raw_request):
+            raise ValueError("a bidirectional stream of google.api.HttpBody cannot be served")
         bind = Binder(rule, body_field, codec, required, unescape=unescape, ignore_unknown=ignore_unknown)
     except ValueError as error:
         raise RuleError(rpc, f"{rule.http_method} {rule.template.text}: {error}") from None
@@ -65,9 +67,10 @@ def compile_route(
         method=method,
         rpc=rpc,
         path=f"/{method.parent.type_name}/{method.name}",
-        streaming=streaming,
+        streaming=method.method_kind in ("server_streaming", "bidi_streaming"),
         streams_requests=method.method_kind in ("client_streaming", "bidi_streaming"),
         raw_reply=raw_reply,
+        raw_request=raw_request,
         bind=bind,
         print_body=body_printer(codec, method.output, reply_field),
     )
@@ -76,8 +79,9 @@ def compile_route(
 class Binder:
     """Makes the request message of a route: the bytes of the body, then of the query, then of the path.
 
-    That order is the precedence, as the last one wins on the wire (edge.transcoder.wire). `body_types` are the content
-    types of bodies to document.
+    That order is the precedence, as the last one wins on the wire (edge.transcoder.wire). A stream of requests comes in
+    bodies even if the rule has no body clause: each then is a whole message. `body_types` are the content types of
+    bodies to document.
     """
 
     def __init__(
@@ -93,8 +97,10 @@ class Binder:
         message = rule.method.input
         self._variables = [_bound(message, variable, body, unescape) for variable in rule.template.variables]
         bound = [variable.path for variable in rule.template.variables]
-        form = form_of(message, body, bound=bound, ignore_unknown=ignore_unknown) if rule.body else None
-        taken = request_body(codec, message, body, form) if rule.body else None
+        streams = rule.method.method_kind in ("client_streaming", "bidi_streaming")
+        takes_form = rule.body and not streams
+        form = form_of(message, body, bound=bound, ignore_unknown=ignore_unknown) if takes_form else None
+        taken = request_body(codec, message, body, form) if rule.body or streams else None
         self._body: ReadBody | None = taken.read if taken else None
         self.body_types = taken.types if taken else ()
         self._mask = update_mask(message, body, bound) if body and rule.http_method == "PATCH" else None
@@ -104,16 +110,32 @@ class Binder:
 
     def __call__(self, segments: Sequence[str], query: str, body: bytes, content_type: str) -> bytes:
         """The request message's wire bytes; raises Refused. `segments` and `query` are raw."""
-        message = self._body(body, content_type) if self._body is not None else b""
-        if query:
-            message += self._query.bind(query)
+        message = self.body(body, content_type)
         if self._mask is not None:
             message += self._mask(body, query)
+        return self.whole(message + self.url(segments, query))
+
+    def body(self, body: bytes, content_type: str) -> bytes:
+        """The wire bytes of what the body says; raises Refused."""
+        return self._body(body, content_type) if self._body is not None else b""
+
+    def url(self, segments: Sequence[str], query: str) -> bytes:
+        """The wire bytes of what the URL says; raises Refused."""
+        message = self._query.bind(query) if query else b""
         for variable in self._variables:
             message += variable(segments)
+        return message
+
+    def whole(self, message: bytes) -> bytes:
+        """The message, to which nothing is to be added; raises Refused if it lacks what it must have."""
         if self._required is not None:
             self._required(message)
         return message
+
+
+def _is_raw(message: DescMessage, field: DescField | None) -> bool:
+    """Whether a body is a google.api.HttpBody, as it is."""
+    return is_http_body(kind_of(field) if field else message) and (field is None or is_singular(field))
 
 
 def _bound(

@@ -37,6 +37,10 @@ class StreamWriter:
             self.response.set_status(status)
             self.response.headers.extend(headers)
 
+    def declare_type(self, content_type: str) -> None:
+        """Take the content type that the first message says."""
+        self.response.headers["Content-Type"] = content_type
+
     async def messages(self, messages: Sequence[bytes]) -> None:
         await self._write(self._framing.frame(messages, first=self._first))
         self._first = False

@@ -1,24 +1,26 @@
 """The transcoder's face: match a request to a route, then serve it through an upstream."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from aiohttp import web
 
-from edge.transcoder.answers import answer, print_body
+from edge.transcoder.answers import answer, refused_by
 from edge.transcoder.delivery import delivered
 from edge.transcoder.descriptors import registry_of, required_of, rules_of
-from edge.transcoder.framing import Framing
 from edge.transcoder.json_codec import JsonCodec
-from edge.transcoder.metadata import error_headers_of, refuse_own, status_of, stream_headers_of
+from edge.transcoder.metadata import refuse_own
 from edge.transcoder.options import Call, Options
-from edge.transcoder.problems import Problem, Refused, document_bytes, problem_response
+from edge.transcoder.problems import Problem, Refused, problem_response
 from edge.transcoder.reading import read_message
+from edge.transcoder.request_streams import request_stream
 from edge.transcoder.required import Required
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
 from edge.transcoder.statuses import problem_of
-from edge.transcoder.streaming import StreamWriter
-from edge.transcoder.upstream import Upstream, UpstreamError
+from edge.transcoder.stream_answers import StreamAnswers
+from edge.transcoder.upstream import Reply, Upstream, UpstreamError
+from edge.transcoder.websocket import WebSockets, is_handshake
 
 
 class Transcoder:
@@ -54,19 +56,22 @@ class Transcoder:
             for rule in rules_of(self.registry)
         )
         self._router = Router(self.routes)
+        self._streams = StreamAnswers(upstream, self._options, self._problem)
+        self._sockets = WebSockets(upstream, self._options, self._problem)
 
-    def match(self, method: str, raw_path: str, accept: str = "") -> Match:
-        """Find the route of a request; raises Refused with 404, 405, 406 or 501.
+    def match(self, method: str, raw_path: str, accept: str = "", *, websocket: bool = False) -> Match:
+        """Find the route of a request; raises Refused with 404, 405, 406 or 426.
 
-        `raw_path` is the request target as it came, query included; `accept` is the Accept header.
+        `raw_path` is the request target as it came, query included; `accept` is the Accept header. `websocket`: the
+        request is a handshake (`is_handshake`).
         """
-        return self._router.match(method, raw_path, accept)
+        return self._router.match(method, raw_path, accept, websocket=websocket)
 
     async def handle(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Match and serve a request in one go, OPTIONS included."""
         try:
             accept = ", ".join(request.headers.getall("Accept", ()))
-            match = self.match(request.method, request.raw_path, accept)
+            match = self.match(request.method, request.raw_path, accept, websocket=is_handshake(request))
         except Refused as refused:
             if request.method == "OPTIONS" and refused.problem.status == 405:
                 return web.Response(status=204, headers=refused.problem.headers)
@@ -79,64 +84,41 @@ class Transcoder:
         Raises ConnectionError if the client goes away while its stream is being written.
         """
         try:
-            message = await read_message(match, request, patience=self._options.patience)
+            if match.websocket:
+                return await self._sockets.serve(match, request, call)
             if match.framing is not None:
-                return await self._stream(match.route, match.framing, message, request, call)
-            response = await self._unary(match.route, message, call)
+                message = await read_message(match, request, patience=self._options.patience)
+                return await self._streams.serve(match, message, request, call)
+            response = await self._unary(match, request, call)
         except Refused as refused:
             response = problem_response(refused.problem, instance=_path(request), request_id=call.request_id)
         if match.by_accept:
             response.headers.add("Vary", "Accept")
         return await delivered(request, response, compress=self._options.compression)
 
-    async def _unary(self, route: Route, message: bytes, call: Call) -> web.Response:
+    async def close(self) -> None:
+        """Tell the clients of all open WebSockets that the server goes away; their RPCs are cancelled."""
+        await self._sockets.close()
+
+    async def _unary(self, match: Match, request: web.BaseRequest, call: Call) -> web.Response:
+        """One reply, to one request or to a stream of them."""
+        allowed = self._options.response_headers
         try:
-            reply = await self._upstream.unary(route.path, message, metadata=call.metadata, timeout=call.timeout)
+            call_rpc = self._sent if match.route.streams_requests else self._asked
+            reply = await call_rpc(match, request, call)
         except UpstreamError as error:
-            raise self._refused(error) from None
-        return answer(route, reply, allowed=self._options.response_headers)
+            raise refused_by(error, self._problem(error), allowed=allowed) from None
+        return answer(match.route, reply, allowed=allowed)
 
-    async def _stream(
-        self, route: Route, framing: Framing, message: bytes, request: web.BaseRequest, call: Call
-    ) -> web.StreamResponse:
-        writer = StreamWriter(request, framing, call.stream_headers)
-        if request.method == "HEAD":
-            return writer.response
-        try:
-            await self._copy(route, message, writer, call)
-        except UpstreamError as error:
-            if not writer.started:
-                raise self._refused(error) from None
-            problem = self._problem(error)
-        except Refused as refused:
-            if not writer.started:
-                raise
-            problem = refused.problem
-        else:
-            await writer.end()
-            return writer.response
-        await writer.fail(document_bytes(problem, instance=_path(request), request_id=call.request_id))
-        return writer.response
+    async def _asked(self, match: Match, request: web.BaseRequest, call: Call) -> Reply:
+        message = await read_message(match, request, patience=self._options.patience)
+        return await self._upstream.unary(match.route.path, message, metadata=call.metadata, timeout=call.timeout)
 
-    async def _copy(self, route: Route, message: bytes, writer: StreamWriter, call: Call) -> None:
-        """Write the messages of one RPC as they come."""
-        options = self._options
-        async with (
-            self._upstream.stream(route.path, message, metadata=call.metadata, timeout=call.timeout) as replies,
-            writer.kept_alive(grace=options.grace, heartbeat=options.heartbeat),
-        ):
-            batch = await replies.read()
-            declared = replies.initial_metadata
-            headers = stream_headers_of(declared, options.response_headers)
-            writer.declare(status_of(declared, has_body=True), headers)
-            while batch:
-                await writer.messages([print_body(route, data).data for data in batch])
-                batch = await replies.read()
-
-    def _refused(self, error: UpstreamError) -> Refused:
-        problem = self._problem(error)
-        problem.headers.update(error_headers_of(error.metadata, self._options.response_headers))
-        return Refused(problem)
+    async def _sent(self, match: Match, request: web.BaseRequest, call: Call) -> Reply:
+        async with aclosing(request_stream(match, request, patience=self._options.patience)) as requests:
+            return await self._upstream.client_stream(
+                match.route.path, requests, metadata=call.metadata, timeout=call.timeout
+            )
 
     def _problem(self, error: UpstreamError) -> Problem:
         return problem_of(error.code, error.message, error.details, self.registry)

@@ -23,6 +23,7 @@ PROTOS = Path(__file__).parent / "protos"
 PROBE = "probe.v1.ProbeService"
 STREAM = "probe.v1.StreamService"
 TERMS = "probe.v1.TermService"
+FILES = "probe.v1.FileService"
 
 
 def compiled(root: Path, file: str, scratch: Path) -> bytes:
@@ -50,11 +51,24 @@ class Messages:
 
 @dataclass
 class Seen:
-    """What the server saw, for a test to look at."""
+    """What the server saw, for a test to look at.
+
+    `sent` counts the messages of streams that were taken from it, `hanging` the RPCs that hang.
+    """
 
     requests: list[bytes] = field(default_factory=list)
+    sent: int = 0
+    hanging: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def sent_when_still(self) -> int:
+        """Wait until messages have been taken from it, and no more are."""
+        before = 0
+        while self.sent != before or not before:
+            before = self.sent
+            await asyncio.sleep(0.2)
+        return before
 
 
 class ProbeServicer:
@@ -104,7 +118,8 @@ class ProbeServicer:
         wanted = self._messages["probe.v1.CountRequest"].FromString(request)
         await context.send_initial_metadata((("etag", '"numbers"'), *_pairs(wanted.headers)))
         for value in range(1, wanted.count + 1):
-            yield self._messages["probe.v1.Number"](value=value).SerializeToString()
+            yield self._messages["probe.v1.Number"](value=value, padding="x" * wanted.padding).SerializeToString()
+            self.seen.sent += 1
         if wanted.HasField("failure"):
             await self._fail(wanted.failure, context)
         if wanted.hang:
@@ -114,6 +129,28 @@ class ProbeServicer:
         wanted = self._messages["probe.v1.CountRequest"].FromString(request)
         result: bytes = self._messages["probe.v1.Number"](value=wanted.count).SerializeToString()
         return result
+
+    async def receive(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        receipt = self._messages["probe.v1.Receipt"]()
+        async for request in requests:
+            parcel = self._messages["probe.v1.Parcel"].FromString(request)
+            receipt.name += parcel.name
+            receipt.content_type += parcel.content.content_type
+            receipt.parts += 1
+            receipt.size += len(parcel.content.data)
+        result: bytes = receipt.SerializeToString()
+        return result
+
+    async def send(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        wanted = self._messages["probe.v1.CountRequest"].FromString(request)
+        for value in range(wanted.count):
+            kind = wanted.content_type if value == 0 else ""
+            data = b"%d" % value * wanted.padding
+            yield self._messages["google.api.HttpBody"](content_type=kind, data=data).SerializeToString()
+        if wanted.HasField("failure"):
+            await self._fail(wanted.failure, context)
+        if wanted.hang:
+            await self._hang()
 
     async def sum(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
         subtotals = [b"", *[subtotal async for subtotal in self.converse(requests, context)]]
@@ -136,9 +173,11 @@ class ProbeServicer:
 
     async def _hang(self) -> None:
         self.seen.started.set()
+        self.seen.hanging += 1
         try:
             await asyncio.Event().wait()
         finally:
+            self.seen.hanging -= 1
             self.seen.ended.set()
 
     async def _fail(self, failure: Any, context: Any) -> None:
@@ -180,10 +219,15 @@ def _handlers(servicer: ProbeServicer) -> tuple[grpc.GenericRpcHandler, ...]:
         "Sum": grpc.stream_unary_rpc_method_handler(servicer.sum),
         "Converse": grpc.stream_stream_rpc_method_handler(servicer.converse),
     }
+    files: Handlers = {
+        "Receive": grpc.stream_unary_rpc_method_handler(servicer.receive),
+        "Send": grpc.unary_stream_rpc_method_handler(servicer.send),
+    }
     return (
         grpc.method_handlers_generic_handler(PROBE, {**unary, **special}),
         grpc.method_handlers_generic_handler(STREAM, streams),
         grpc.method_handlers_generic_handler(TERMS, terms),
+        grpc.method_handlers_generic_handler(FILES, files),
     )
 
 
@@ -204,11 +248,14 @@ Sendable = IO[bytes] | FormData | bytes | str
 class Edge:
     """A client of the transcoder under test, which sends URLs byte for byte."""
 
-    def __init__(self, session: ClientSession, url: str, seen: Seen, server: grpc.aio.Server) -> None:
+    def __init__(
+        self, session: ClientSession, url: str, *, seen: Seen, server: grpc.aio.Server, transcoder: Transcoder
+    ) -> None:
         self._session = session
         self._url = url
         self._server = server
         self.seen = seen
+        self.transcoder = transcoder
 
     async def stop_service(self) -> None:
         """End the service behind, and every call that it works on."""
@@ -219,10 +266,18 @@ class Edge:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._session.request(method, URL(self._url + path, encoded=True), data=data, headers=named)
 
+    def socket(self, path: str, **options: Any) -> Any:
+        """Open a WebSocket; what it takes besides are aiohttp's own options."""
+        return self._session.ws_connect(URL(self._url + path, encoded=True), **options)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection for bytes as they are."""
+        url = URL(self._url)
+        return await asyncio.open_connection(url.host, url.port)
+
     async def raw(self, data: bytes, *, until: bytes = b"") -> bytes:
         """Send bytes as they are; the answer until those bytes, or until the connection ends."""
-        url = URL(self._url)
-        reader, writer = await asyncio.open_connection(url.host, url.port)
+        reader, writer = await self.connect()
         writer.write(data)
         answer = await (reader.readuntil(until) if until else reader.read())
         writer.close()
@@ -254,7 +309,7 @@ async def service(descriptors: bytes) -> AsyncIterator[tuple[ProbeServicer, grpc
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield servicer, server, GrpcUpstream(dict.fromkeys((PROBE, STREAM, TERMS), channel))
+            yield servicer, server, GrpcUpstream(dict.fromkeys((PROBE, STREAM, TERMS, FILES), channel))
     finally:
         await server.stop(None)
 
@@ -274,7 +329,7 @@ async def serving(
     async with service(descriptors) as (servicer, server, upstream):
         transcoder = Transcoder(descriptors, upstream, options)
         async with _http(transcoder, make_call or (lambda _: same)) as url, ClientSession() as session:
-            yield Edge(session, url, servicer.seen, server)
+            yield Edge(session, url, seen=servicer.seen, server=server, transcoder=transcoder)
 
 
 @asynccontextmanager

@@ -94,8 +94,15 @@ def test_an_rpc_without_a_rule_has_no_route(compile_proto: Compile) -> None:
     assert not Transcoder(descriptors, GrpcUpstream({})).routes
 
 
-def test_a_stream_of_raw_bodies_is_refused_as_long_as_it_is_not_served(compile_proto: Compile) -> None:
-    rpc = 'rpc R(M) returns (stream google.api.HttpBody) { option (google.api.http) = { get: "/a" }; }'
+@pytest.mark.parametrize(
+    ("types", "rule"),
+    [
+        ("(stream M) returns (stream google.api.HttpBody)", 'get: "/a"'),
+        ("(stream google.api.HttpBody) returns (stream M)", 'post: "/a" body: "*"'),
+    ],
+)
+def test_raw_bodies_in_both_directions_at_once_are_refused(compile_proto: Compile, types: str, rule: str) -> None:
+    rpc = f"rpc R{types} {{ option (google.api.http) = {{ {rule} }}; }}"
 
     with pytest.raises(RuleError, match="HttpBody"):
         Transcoder(compile_proto(f"{MESSAGES} service S {{ {rpc} }}"), GrpcUpstream({}))
