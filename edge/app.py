@@ -96,7 +96,9 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             credential=credential,
             policies=policies_of(settings),
         )
-        yield Serving(await _listen(stack, requests, settings))
+        url = await _listen(stack, requests, settings)
+        stack.push_async_callback(transcoder.close)
+        yield Serving(url)
 
 
 def _rates(settings: EdgeSettings) -> Rates:

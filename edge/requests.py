@@ -12,7 +12,17 @@ from edge.limits import Admission
 from edge.observe import Observation
 from edge.pages import Page
 from edge.policies import Policies
-from edge.transcoder import Call, Forwarding, Problem, Refused, Transcoder, problem_of, problem_response, timeout_of
+from edge.transcoder import (
+    Call,
+    Forwarding,
+    Problem,
+    Refused,
+    Transcoder,
+    is_handshake,
+    problem_of,
+    problem_response,
+    timeout_of,
+)
 from svckit import identity, telemetry
 from svckit.errors import ServiceError
 from svckit.identity import ServiceCredential
@@ -94,7 +104,7 @@ class Requests:
             return await page(request)
         try:
             accept = ", ".join(request.headers.getall("Accept", ()))
-            match = self._transcoder.match(request.method, request.raw_path, accept)
+            match = self._transcoder.match(request.method, request.raw_path, accept, websocket=is_handshake(request))
         except Refused as refused:
             return await self._unmatched(request, refused.problem, address, headers)
         seen.route = match.route.template.text

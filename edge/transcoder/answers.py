@@ -34,6 +34,6 @@ def print_body(route: Route, data: bytes) -> Body:
 
 
 def refused_by(error: UpstreamError, problem: Problem, *, allowed: Mapping[str, str]) -> Refused:
-    """The refusal that an RPC's error is: its problem, with the headers that the service declared. May raise Refused."""
+    """The refusal that an RPC's error is: its problem, with the headers that the service declared."""
     problem.headers.update(error_headers_of(error.metadata, allowed))
     return Refused(problem)

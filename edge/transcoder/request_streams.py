@@ -1,8 +1,8 @@
 """A body that is a stream of requests: one JSON message a line, or a google.api.HttpBody in chunks."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 from aiohttp import web
@@ -14,18 +14,39 @@ from edge.transcoder.router import Match
 Bytes = AsyncGenerator[bytes, None]
 
 
-def request_stream(match: Match, request: web.BaseRequest, *, patience: float) -> Bytes:
+@asynccontextmanager
+async def sent(match: Match, request: web.BaseRequest, *, patience: float) -> AsyncIterator[Bytes]:
     """The wire bytes of each request message, read only as fast as they are asked for; raises Refused.
 
-    Each part of the body may take `patience` seconds to come. Path and query are bound to every line, so that no later
-    one can speak of something else than the URL; of a file only the first chunk tells more than its bytes.
+    Each part of the body may take `patience` seconds to come, and the service as many to take it: the end of a
+    connection that is not read is not seen. Path and query are bound to every line, so that no later one can speak of
+    something else than the URL; of a file only the first chunk tells more than its bytes.
     """
     url = match.route.bind.url(match.segments, match.query)
     chunks = _chunks(request, patience=patience)
     if match.route.raw_request:
         refuse_announced(request)
-        return _file(match, request, chunks, url)
-    return _lines(match, request, chunks, url)
+        messages = _file(match, request, chunks, url)
+    else:
+        messages = _lines(match, request, chunks, url)
+    try:
+        async with (
+            asyncio.timeout(None) as limit,
+            aclosing(messages),
+            aclosing(_taken(messages, limit, patience)) as taken,
+        ):
+            yield taken
+    except TimeoutError:
+        detail = f"The service has taken nothing of the body for {patience:g} seconds."
+        raise Refused(Problem(504, "deadline_exceeded", detail)) from None
+
+
+async def _taken(messages: Bytes, limit: asyncio.Timeout, patience: float) -> Bytes:
+    """The messages; the limit runs while one waits to be taken."""
+    async for message in messages:
+        limit.reschedule(asyncio.get_running_loop().time() + patience)
+        yield message
+        limit.reschedule(None)
 
 
 async def _lines(match: Match, request: web.BaseRequest, chunks: Bytes, url: bytes) -> Bytes:
@@ -41,16 +62,17 @@ async def _lines(match: Match, request: web.BaseRequest, chunks: Bytes, url: byt
                     number += 1
                     _refuse_large(line, number, limit)
                     if line.strip():
-                        yield bound(match, bytes(line), f"Line {number}") + url
+                        yield bound(match, bytes(line), f"Line {number}", url)
             _refuse_large(rest, number + 1, limit)
         if rest.strip():
-            yield bound(match, bytes(rest), f"Line {number + 1}") + url
+            yield bound(match, bytes(rest), f"Line {number + 1}", url)
 
 
-def bound(match: Match, text: bytes, place: str) -> bytes:
-    """The wire bytes of one message of a stream; raises Refused, which names the place."""
+def bound(match: Match, text: bytes, place: str, url: bytes) -> bytes:
+    """The wire bytes of one message of a stream, with what the URL says; raises Refused, which names the place."""
+    bind = match.route.bind
     try:
-        return match.route.bind.body(text, "")
+        return bind.whole(bind.body(text, "") + url)
     except Refused as refused:
         problem = refused.problem
         raise Refused(replace(problem, detail=f"{place}: {problem.detail}")) from None
@@ -64,7 +86,7 @@ def _refuse_large(line: bytearray, number: int, limit: int) -> None:
 async def _file(match: Match, request: web.BaseRequest, chunks: Bytes, url: bytes) -> Bytes:
     """A message for each chunk; the first one has the content type and what the URL says."""
     bind, size = match.route.bind, 0
-    first = bind.body(b"", request.headers.get("Content-Type", "")) + url
+    first = bind.whole(bind.body(b"", request.headers.get("Content-Type", "")) + url)
     async with aclosing(chunks):
         async for chunk in chunks:
             size += len(chunk)

@@ -1,7 +1,6 @@
 """The transcoder's face: match a request to a route, then serve it through an upstream."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
 
 from aiohttp import web
 
@@ -13,7 +12,7 @@ from edge.transcoder.metadata import refuse_own
 from edge.transcoder.options import Call, Options
 from edge.transcoder.problems import Problem, Refused, problem_response
 from edge.transcoder.reading import read_message
-from edge.transcoder.request_streams import request_stream
+from edge.transcoder.request_streams import sent
 from edge.transcoder.required import Required
 from edge.transcoder.router import Match, Router
 from edge.transcoder.routes import Route, compile_route
@@ -115,7 +114,7 @@ class Transcoder:
         return await self._upstream.unary(match.route.path, message, metadata=call.metadata, timeout=call.timeout)
 
     async def _sent(self, match: Match, request: web.BaseRequest, call: Call) -> Reply:
-        async with aclosing(request_stream(match, request, patience=self._options.patience)) as requests:
+        async with sent(match, request, patience=self._options.patience) as requests:
             return await self._upstream.client_stream(
                 match.route.path, requests, metadata=call.metadata, timeout=call.timeout
             )

@@ -138,7 +138,7 @@ class Session:
                 raise Refused(Problem(400, "unexpected_message", "This RPC takes no more messages."))
             if frame:
                 number += 1
-                await self._inbox.put(bound(self._match, frame, f"Message {number}") + self._url)
+                await self._inbox.put(bound(self._match, frame, f"Message {number}", self._url))
                 self._may_send = self._route.streams_requests
                 if self._inbox.is_full:
                     with self._deaf():

@@ -242,7 +242,7 @@ class Answer:
         return self.body.decode()
 
 
-Sendable = IO[bytes] | FormData | bytes | str
+Sendable = AsyncIterator[bytes] | IO[bytes] | FormData | bytes | str
 
 
 class Edge:

@@ -1,6 +1,7 @@
 """Bodies that are streams of requests, and files in chunks: rule 49 of research/transcoding.md."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,10 +26,18 @@ async def _chunks(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _endless(first: bytes, going: asyncio.Event) -> AsyncIterator[bytes]:
-    yield first
-    going.set()
-    await asyncio.Event().wait()
+async def _ask_and_wait(edge: Edge, path: str, first: bytes) -> tuple[int, Any]:
+    """Send the first part of a body that does not end before the answer has come."""
+    answered = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield first
+        await answered.wait()
+
+    async with edge.open("POST", path, body()) as response:
+        document = json.loads(await response.content.readany())
+        answered.set()
+    return response.status, document
 
 
 @pytest.mark.parametrize(
@@ -88,14 +97,14 @@ async def test_a_line_that_is_no_request_is_named_and_cancels_the_rpc(
 
 
 async def test_what_is_wrong_with_the_url_is_refused_before_a_line_is_read(edge: Edge) -> None:
-    answer = await edge("POST", "/t/sum/%FF", _endless(b"{", asyncio.Event()))
+    status, problem = await _ask_and_wait(edge, "/t/sum/%FF", b"{")
 
-    assert (answer.status, json.loads(answer.body)["code"]) == (400, "malformed_url")
+    assert (status, problem["code"]) == (400, "malformed_url")
 
 
-@pytest.mark.parametrize("text", ["x" * (2 << 20), "x" * (2 << 20) + '"}\n'])
-async def test_a_line_larger_than_a_body_may_be_is_refused(edge: Edge, text: str) -> None:
-    answer = await edge("POST", "/t/sum/a", '{"value": 1}\n{"account": "' + text)
+@pytest.mark.parametrize("end", [b"", b'"}\n'])
+async def test_a_line_larger_than_a_body_may_be_is_refused(edge: Edge, end: bytes) -> None:
+    answer = await edge("POST", "/t/sum/a", _chunks(b'{"value": 1}\n{"account": "', b"x" * (2 << 20), end))
 
     problem = json.loads(answer.body)
     assert (answer.status, problem["code"]) == (413, "body_too_large")
@@ -105,23 +114,15 @@ async def test_a_line_larger_than_a_body_may_be_is_refused(edge: Edge, text: str
 async def test_many_lines_may_be_larger_than_a_body(edge: Edge) -> None:
     line = json.dumps({"value": 1, "account": "x" * 50_000}).encode() + b"\n"
 
-    answer = await edge("POST", "/t/values/a", _chunks(*[b"1\n" * 50_000] * 3))
-    large = await edge("POST", "/t/sum/a", _chunks(*[line] * 40))
+    answer = await edge("POST", "/t/sum/a", _chunks(*[line] * 40))
 
-    assert answer.text == "150000"
-    assert json.loads(large.body)["total"] == 40
+    assert json.loads(answer.body)["total"] == 40
 
 
 async def test_a_body_that_stops_coming_is_refused(impatient: Edge) -> None:
-    answer = await impatient("POST", "/t/sum/a", _endless(b'{"value": 1}\n', asyncio.Event()))
+    status, problem = await _ask_and_wait(impatient, "/t/sum/a", b'{"value": 1}\n')
 
-    assert (answer.status, json.loads(answer.body)["code"]) == (408, "body_too_slow")
-
-
-async def test_a_body_that_is_broken_is_refused(edge: Edge) -> None:
-    head = b"POST /t/sum/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
-
-    assert (await edge.raw(head, until=b"}")).startswith(b"HTTP/1.1 400 ")
+    assert (status, problem["code"]) == (408, "body_too_slow")
 
 
 @pytest.mark.parametrize("body", [FAILURE, FAILURE + '{"value": 1}\n'])
@@ -132,15 +133,13 @@ async def test_an_error_of_the_service_is_a_problem(edge: Edge, body: str) -> No
 
 
 async def test_a_service_that_ends_early_is_answered_while_the_body_still_comes(edge: Edge) -> None:
-    answer = await edge("POST", "/t/sum/a", _endless(b'{"stop": true}\n', asyncio.Event()))
-
-    assert answer.status == 200
+    assert await _ask_and_wait(edge, "/t/sum/a", b'{"stop": true}\n') == (200, {})
 
 
 async def test_a_client_that_goes_away_cancels_the_rpc(edge: Edge) -> None:
     edge.seen.started.clear()
     edge.seen.ended.clear()
-    asking = asyncio.create_task(edge("POST", "/t/sum/a", _endless(b'{"hang": true}\n', asyncio.Event())))
+    asking = asyncio.create_task(_ask_and_wait(edge, "/t/sum/a", b'{"hang": true}\n'))
     await edge.seen.started.wait()
 
     asking.cancel()
@@ -156,24 +155,21 @@ async def test_a_client_that_waits_to_be_asked_is_asked(edge: Edge) -> None:
     assert await edge.raw(head, until=b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-async def test_a_service_that_does_not_read_holds_the_upload_back(edge: Edge) -> None:
-    given, before = 0, -1
+async def test_a_service_that_does_not_read_holds_the_upload_back_but_not_for_ever(impatient: Edge) -> None:
+    impatient.seen.ended.clear()
+    given = 0
 
     async def body() -> AsyncIterator[bytes]:
         nonlocal given
         yield b'{"hang": true}\n'
-        while True:
+        while not impatient.seen.ended.is_set():
             given += 1
             yield b'{"account": "' + b"x" * 50_000 + b'"}\n'
 
-    asking = asyncio.create_task(edge("POST", "/t/sum/a", body()))
-    while given != before or not given:  # until nothing moves any more
-        before = given
-        await asyncio.sleep(0.2)
-    asking.cancel()
-    await asyncio.wait([asking])
+    answer = await impatient("POST", "/t/sum/a", body())
 
-    assert before < 1000
+    assert (answer.status, json.loads(answer.body)["code"]) == (504, "deadline_exceeded")
+    assert given < 1000
 
 
 async def _receipt(edge: Edge, body: Any, **headers: str) -> Any:
@@ -201,7 +197,7 @@ async def test_an_empty_file_is_one_chunk(edge: Edge) -> None:
 async def test_a_file_may_be_as_large_as_a_body(edge: Edge, announced: bool) -> None:
     chunks = [b"x" * (1 << 18)] * 5
 
-    answer = await edge("PUT", "/f/cat", b"".join(chunks) if announced else _chunks(*chunks))
+    answer = await edge("PUT", "/f/cat", io.BytesIO(b"".join(chunks)) if announced else _chunks(*chunks))
 
     assert (answer.status, json.loads(answer.body)["code"]) == (413, "body_too_large")
 
