@@ -121,10 +121,10 @@ class Session:
     async def _only_message(self) -> bytes:
         """The request of an RPC that takes one: its first frame is the body, if the rule has one."""
         if not self._route.body:
-            return self._url
+            return self._route.bind.whole(self._url)
         try:
             async with asyncio.timeout(self._options.patience), aclosing(self._inbox.requests()) as requests:
-                return await anext(requests, self._url)
+                return await anext(requests, None) or self._route.bind.whole(self._url)
         except TimeoutError:
             detail = f"The first message must come within {self._options.patience:g} seconds."
             raise Refused(Problem(408, "message_too_slow", detail)) from None
