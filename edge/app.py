@@ -90,7 +90,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         requests = Requests(
             transcoder=transcoder,
             pages=pages(channels=channels, document=api_document(found, transcoder.routes, rpcs))
-            | {("POST", webhooks.PATH): webhooks.stripe(billing)},
+            | {("POST", webhooks.PATH): webhooks.stripe(billing, patience=settings.body_timeout)},
             rpcs=rpcs,
             admission=Admission(callers=callers, rates=_rates(settings), counter=await _counter(stack, settings)),
             credential=credential,

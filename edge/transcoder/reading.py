@@ -12,12 +12,12 @@ async def read_message(match: Match, request: web.BaseRequest, *, patience: floa
     """The wire bytes of the request message; raises Refused. The body may take `patience` seconds to come."""
     route, body, content_type = match.route, b"", ""
     if route.bind.reads_body and request.body_exists:
-        body = await _body(request, patience=patience)
+        body = await read_body(request, patience=patience)
         content_type = request.headers.get("Content-Type", "")
     return route.bind(match.segments, match.query, body, content_type)
 
 
-async def _body(request: web.BaseRequest, *, patience: float) -> bytes:
+async def read_body(request: web.BaseRequest, *, patience: float) -> bytes:
     """The whole body. One that is announced as too large is refused before it is sent."""
     refuse_announced(request)
     await invite(request)

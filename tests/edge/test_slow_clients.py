@@ -62,6 +62,19 @@ async def test_a_second_head_may_not_be_slower_than_the_first(start_edge: Start)
     assert answer == (408, "head_too_slow")
 
 
+async def test_an_empty_line_after_a_request_is_no_head(start_edge: Start) -> None:
+    async with start_edge(head_timeout=0.3, idle_timeout=2.5) as url:
+        reader, writer = await connected(url)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"ok\n")
+            writer.write(b"\r\n")
+            said = await reader.read()
+        writer.close()
+
+    assert said == b""
+
+
 async def test_a_connection_that_says_nothing_is_closed_without_a_word(start_edge: Start) -> None:
     async with start_edge(idle_timeout=0.3) as url:
         reader, writer = await connected(url)
@@ -72,10 +85,11 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word(start_edg
     assert said == b""
 
 
-async def test_a_body_that_does_not_come_is_given_up(start_edge: Start) -> None:
+@pytest.mark.parametrize("path", [b"/api/auth/signup", b"/api/webhooks/stripe"])
+async def test_a_body_that_does_not_come_is_given_up(start_edge: Start, path: bytes) -> None:
     async with start_edge(body_timeout=0.3, head_timeout=0.1) as url:
         reader, writer = await connected(url)
-        writer.write(b"POST /api/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        writer.write(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nStripe-Signature: x\r\nContent-Length: 10\r\n\r\n{")
         async with asyncio.timeout(10):
             head = await reader.readuntil(b"\r\n\r\n")
         writer.close()
