@@ -13,6 +13,9 @@ from edge.transcoder.templates import Template, TemplateError, parse
 _AFTER_UNDERSCORES = re.compile(r"_+(.?)")
 
 
+_HTTP_METHOD = re.compile(r"\*|[A-Za-z0-9!#$%&'+.^_`|~-]+")  # a token, which is never `*` alone (RFC 9110, 5.6.2)
+
+
 class RuleError(ValueError):
     """An HTTP rule cannot be served; the message names the RPC and the reason."""
 
@@ -102,6 +105,8 @@ def _binding(method: DescMethod, rule: Any) -> Rule:
         kind, text = text.kind, text.path
         if not kind:
             raise RuleError(full_name(method), "the custom pattern has no kind")
+        if not _HTTP_METHOD.fullmatch(kind):
+            raise RuleError(full_name(method), f"the kind {kind!r} of the custom pattern is no HTTP method, nor '*'")
     try:
         template = parse(text)
     except TemplateError as error:

@@ -1,11 +1,13 @@
 """The table of routes: which one a request means, by method, raw path and Accept."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from multidict import CIMultiDict
 
 from edge.transcoder.descriptors import RuleError
+from edge.transcoder.escapes import EscapeError, decode
 from edge.transcoder.fields import by_name
 from edge.transcoder.framing import EVENTS, JSON, LINES, RAW, Framing, framing
 from edge.transcoder.matcher import Matcher
@@ -13,6 +15,7 @@ from edge.transcoder.negotiation import preferred
 from edge.transcoder.problems import Problem, Refused
 from edge.transcoder.routes import Route
 
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 _ANYTHING = "*/*"  # what a google.api.HttpBody will be is known only to the service
 # Both sides speaking at once is safe only where every hop expects it: many clients and proxies of HTTP/1.1 read an
 # answer only after they have sent the whole request.
@@ -63,6 +66,8 @@ class Router:
         `websocket` says that the request is a handshake, which counts only where an RPC streams.
         """
         path, _, query = _origin_form(raw_path).partition("?")
+        if "%" in path or not path.isascii():
+            _check_escapes(path)
         if websocket and (streaming := self._streaming(path, query)):
             return streaming
         found = self._matcher.find(method, path)
@@ -144,6 +149,14 @@ def _origin_form(target: str) -> str:
     """The request target without scheme and host, which a client of a proxy may send (RFC 9112, section 3.2.2)."""
     if target.startswith("/"):
         return target
-    _, separator, rest = target.partition("://")
-    slash = rest.find("/")
-    return rest[slash:] if separator and slash >= 0 else "/"
+    found = _ABSOLUTE.match(target)
+    rest = target[found.end() :] if found else ""
+    return rest if rest.startswith("/") else f"/{rest}"  # the path may be empty, also before a query
+
+
+def _check_escapes(path: str) -> None:
+    """Refuse what cannot be decoded wherever it stands, not only where a variable would bind it."""
+    try:
+        decode(path)
+    except EscapeError as error:
+        raise Refused(Problem(400, "malformed_url", f"{error}.")) from None

@@ -33,6 +33,7 @@ def compile_proto(tmp_path: Path) -> Callable[[str], bytes]:
     def compile_text(text: str) -> bytes:
         header = 'syntax = "proto3";\npackage t;\nimport "google/api/annotations.proto";\n'
         header += 'import "google/api/httpbody.proto";\n'
+        header += 'import "google/protobuf/timestamp.proto";\nimport "google/protobuf/wrappers.proto";\n'
         (tmp_path / "t.proto").write_text(header + text)
         return probe.compiled(tmp_path, "t.proto", tmp_path)
 

@@ -48,12 +48,50 @@ async def test_a_path_variable_may_be_a_nested_field(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/messages/%zz", "/v1/messages/%FF", "/v2/o/%FF", "/q?stringValue=%FF", "/q?%zz=1"]
+    "path",
+    [
+        *(
+            "/v1/messages/%zz",
+            "/v1/messages/%FF",
+            "/v1/messages/%C3/%A9",
+            "/v2/o/%FF",
+            "/q?stringValue=%FF",
+            "/q?%zz=1",
+        ),
+        *("/nothing/%zz", "/%FF", "/q%", "/v1/messages/a:%zz"),
+    ],
 )
 async def test_a_malformed_escape_is_a_bad_request(edge: Edge, path: str) -> None:
     answer = await edge("GET", path)
 
     assert (answer.status, json.loads(answer.body)["code"]) == (400, "malformed_url")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("http://example.com/q?int32Value=1", {"int32_value": 1}),
+        ("https://user@example.com:8443/v1/messages/a%2Fb", {"string_value": "a/b"}),
+        ("http://example.com/q?stringValue=/v1//x?y", {"string_value": "/v1//x?y"}),
+        ("/q??", None),
+        ("http://example.com", None),
+        ("http://example.com?stringValue=/q", None),
+        ("//q", None),
+        ("/q/", None),
+        ("/q;a=b", None),
+        ("*", None),
+        ("", None),
+    ],
+)
+def test_a_target_means_its_path_in_every_form(
+    transcoder: Transcoder, messages: Messages, target: str, message: Any
+) -> None:
+    if message is None:
+        assert binding_status(transcoder, "GET", target) in (400, 404)
+        return
+    match = transcoder.match("GET", target)
+    bound = match.route.bind(match.segments, match.query, b"", "")
+    assert messages["probe.v1.Probe"].FromString(bound) == messages["probe.v1.Probe"](**message)
 
 
 @pytest.mark.parametrize("name", ["stringValue", "string_value"])

@@ -139,6 +139,60 @@ async def test_a_field_under_two_spellings_is_refused_and_never_merged(edge: Edg
     assert (answer.status, json.loads(answer.body)["errors"][0]["field"]) == (400, "choice_child")
 
 
+TYPE = "type.googleapis.com/"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"@type": TYPE + "google.protobuf.Any", "value": {"@type": TYPE + "probe.v1.Child", "text": "a"}},
+        {"@type": TYPE + "google.protobuf.Struct", "value": {"x": ["y", None, True]}},
+        {"@type": TYPE + "google.protobuf.Value", "value": None},
+        {"@type": TYPE + "google.protobuf.StringValue", "value": "x"},
+        {"@type": TYPE + "google.protobuf.Int64Value", "value": "9007199254740993"},
+        {"@type": TYPE + "google.protobuf.Timestamp", "value": "2020-01-01T00:00:00Z"},
+        {"@type": TYPE + "google.protobuf.FieldMask", "value": "a,bC"},
+        {"@type": TYPE + "google.protobuf.Empty"},
+        {"@type": TYPE + "probe.v1.Probe", "any": {"@type": TYPE + "probe.v1.Child", "child": {"number": 1}}},
+        {"@type": TYPE + "probe.v1.Probe", "mapInt32Child": {"1": {"tags": ["a"]}}, "color": "GREEN"},
+    ],
+)
+def test_an_any_is_read_as_google_reads_it_and_printed_the_same(
+    transcoder: Transcoder, messages: Messages, value: Any
+) -> None:
+    text = json.dumps({"any": value})
+    route = transcoder.match("POST", "/b/star").route
+    bound = route.bind([], "", text.encode(), "")
+
+    read = messages["probe.v1.Probe"].FromString(bound)
+    expected = json_format.Parse(text, messages["probe.v1.Probe"](), descriptor_pool=messages.pool)
+    assert read == expected
+    assert json.loads(route.print_body(bound).data) == {"any": value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"@type": ""},
+        {"@type": TYPE},
+        {"@type": TYPE + "nope.X"},
+        {"@type": TYPE + "probe.v1.Child", "nope": 1},
+        {"@type": TYPE + "probe.v1.Child", "value": {"text": "a"}},
+        {"@type": TYPE + "google.protobuf.Timestamp"},
+        {"@type": TYPE + "google.protobuf.Timestamp", "value": "x"},
+        {"@type": TYPE + "google.protobuf.Duration", "value": "1.s"},
+        {"@type": TYPE + "google.protobuf.Any", "value": {"@type": TYPE + "probe.v1.Child", "number": "1_0"}},
+        {"@type": TYPE + "google.protobuf.Any", "value": {"@type": TYPE + "google.protobuf.Int32Value", "value": "+1"}},
+        {"@type": TYPE + "google.protobuf.Struct", "value": []},
+        {"@type": TYPE + "probe.v1.Probe", "choiceText": "a", "choiceNumber": 1},
+    ],
+)
+def test_an_any_that_holds_what_its_type_cannot_be_is_refused(transcoder: Transcoder, value: Any) -> None:
+    for place in ({"any": value}, {"any": {"@type": TYPE + "probe.v1.Probe", "any": value}}):
+        assert binding_status(transcoder, "POST", "/b/star", json.dumps(place).encode()) == 400
+
+
 ANY_RULE = "must be an object whose @type names a known message, with that message's fields"
 
 

@@ -37,6 +37,16 @@ def target(made: Matcher[str], request: str) -> str | None:
         ("/v1/{name=o/**}", "/v1/p", False),
         ("/v1/{x=**}", "/v1", True),
         ("/**", "/", True),
+        ("/{x=**}", "/", True),
+        ("/{x=**}", "/a/b", True),
+        ("/{x=*}", "/", False),
+        ("/v1/{x=**}:do", "/v1:do", True),
+        ("/v1/{x=**}:do", "/v1/:do", True),
+        ("/v1/{x=**}:do", "/v1/a/b:do", True),
+        ("/v1/{x=**}:do", "/v1/a:do/b", False),
+        ("/v1/{x=**}:do", "/v1/a/b", False),
+        ("/v1/{x=**}:do", "/v1/a:DO", False),
+        ("/v1/{x=**}:do", "/v1/a:%64o", True),
         ("/other/**:verb", "/other:verb", True),
         ("/other/**:verb", "/other/a/b:verb", True),
         ("/**:verb", "/:verb", True),
@@ -92,6 +102,17 @@ def test_the_verb_is_the_text_after_the_last_colon_where_it_is_registered() -> N
     assert found(made, "GET /bar/a:verb") == ("GET /bar/{id}", ["bar", "a:verb"])
     assert found(made, "GET /foo/a:verb:") == ("GET /foo/{id}", ["foo", "a:verb:"])
     assert found(made, "GET /foo/:verb") == ("GET /foo/{id}", ["foo", ":verb"])
+
+
+def test_a_dead_end_before_a_verb_is_left_again() -> None:
+    made = matcher("POST /a/b/*:do", "POST /a/{x=**}:do", "POST /a/b/c:undo", "GET /a/{x=**}")
+
+    assert target(made, "POST /a/b/c:do") == "POST /a/b/*:do"
+    assert target(made, "POST /a/b/c/d:do") == "POST /a/{x=**}:do"
+    assert target(made, "POST /a/b/c:undo") == "POST /a/b/c:undo"
+    assert target(made, "POST /a/b/d:undo") is None
+    assert target(made, "GET /a/b/d:undo") == "GET /a/{x=**}"
+    assert target(made, "GET /a/b/c:undo") is None
 
 
 def test_an_encoded_colon_is_data() -> None:

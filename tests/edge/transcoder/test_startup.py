@@ -10,7 +10,10 @@ MESSAGES = """
 message Sub { string text = 1; Sub sub = 2; }
 message M {
   string name = 1; Sub sub = 2; repeated string list = 3; map<string, string> map = 4; repeated Sub subs = 5;
+  google.protobuf.StringValue wrapper = 6; google.protobuf.Timestamp time = 7; Kind kind = 8;
+  oneof choice { string text = 9; Sub part = 10; }
 }
+enum Kind { KIND_UNSPECIFIED = 0; }
 """
 Compile = Callable[[str], bytes]
 
@@ -43,6 +46,12 @@ def service(*rules: str, streams: str = "") -> str:
         ('get: "/a" additional_bindings { get: "/b" additional_bindings { get: "/c" } }', "additional_bindings hold"),
         ('body: "*"', "no pattern"),
         ('custom { kind: "" path: "/a" }', "no kind"),
+        ('custom { kind: "A B" path: "/a" }', "'A B' of the custom pattern is no HTTP method"),
+        ('get: "/{wrapper}"', "wrapper is a message"),
+        ('get: "/{time}"', "time is a message"),
+        ('get: "/{name}/{name}"', "bound twice"),
+        ('get: "/a" response_body: "*"', "'*', which is no field"),
+        ('get: "/a" response_body: "sub.text"', "'sub.text', which is no field"),
         ('get: "/a" additional_bindings { get: "/a" }', "taken by t.S.R0"),
     ],
 )
@@ -62,12 +71,42 @@ def test_a_wrong_rule_names_the_rpc_and_the_reason(compile_proto: Compile, rule:
         ('post: "/a:do"', 'post: "/a:do" body: "*"', ""),
         ('get: "/a"', 'custom { kind: "GET" path: "/a" }', ""),
         ('get: "/a"', 'get: "/%61"', ""),
+        ('get: "/a%2Db"', 'get: "/a-b"', ""),
+        ('get: "/a:x%2Dy"', 'get: "/a:x-y"', ""),
+        ('get: "/{name=a/*}/b"', 'get: "/a/{name}/b"', ""),
+        ('custom { kind: "*" path: "/a" }', 'custom { kind: "*" path: "/a" }', ""),
         ('get: "/a"', 'get: "/a"', "ss"),
     ],
 )
 def test_two_rpcs_with_one_route_are_refused(compile_proto: Compile, one: str, other: str, streams: str) -> None:
     with pytest.raises(RuleError, match=r"^t\.S\.R1: .* is taken by t\.S\.R0"):
         Transcoder(compile_proto(service(one, other, streams=streams)), GrpcUpstream({}))
+
+
+def test_what_a_variable_or_a_body_may_be(compile_proto: Compile) -> None:
+    rules = (
+        'get: "/{kind}/{text}"',
+        'get: "/sub/{part.text}"',
+        'put: "/{text}" body: "part"',
+        'post: "/a" body: "text" additional_bindings { post: "/b" body: "*" } additional_bindings { get: "/b" }',
+    )
+
+    assert len(Transcoder(compile_proto(service(*rules)), GrpcUpstream({})).routes) == 6
+
+
+def test_a_route_for_any_method_stands_behind_one_for_a_method(compile_proto: Compile) -> None:
+    rules = ('custom { kind: "*" path: "/a/{name}" }', 'get: "/a/{text}"')
+    transcoder = Transcoder(compile_proto(service(*rules)), GrpcUpstream({}))
+
+    assert transcoder.match("GET", "/a/b").route.rpc == "t.S.R1"
+    assert transcoder.match("REPORT", "/a/b").route.rpc == "t.S.R0"
+
+
+def test_two_services_of_one_set_cannot_share_a_route(compile_proto: Compile) -> None:
+    rpc = 'rpc R(M) returns (M) { option (google.api.http) = { get: "/a" }; }'
+
+    with pytest.raises(RuleError, match=r"^t\.B\.R: GET /a is taken by t\.A\.R"):
+        Transcoder(compile_proto(f"{MESSAGES} service A {{ {rpc} }} service B {{ {rpc} }}"), GrpcUpstream({}))
 
 
 def test_a_unary_and_a_streaming_rpc_may_share_a_route_but_not_a_third(compile_proto: Compile) -> None:
