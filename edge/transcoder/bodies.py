@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from protobuf import DescField, DescMessage
 from python_multipart.multipart import parse_options_header
 
-from edge.transcoder.fields import is_http_body, is_singular, kind_of
+from edge.transcoder.fields import is_http_body, is_raw_body, kind_of
 from edge.transcoder.forms import Form
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.problems import Problem, Refused
@@ -53,7 +53,7 @@ def request_body(codec: JsonCodec, message: DescMessage, field: DescField | None
     can only be something else than JSON, or another charset than UTF-8, is refused with 415. A `bytes` field takes no
     raw bytes as application/octet-stream: clients say that of all data whose type they were not told, JSON included.
     """
-    is_raw = is_http_body(kind_of(field) if field else message) and (field is None or is_singular(field))
+    is_raw = is_raw_body(message, field)
     types = (_ANYTHING if is_raw else _JSON, *((_FORM,) if form else ()))
     read = _http_body_reader(field) if is_raw else _json_reader(codec.reader(message, field=field), types)
     return RequestBody(_with_forms(read, form) if form else read, types)

@@ -56,6 +56,11 @@ def is_http_body(kind: Kind) -> bool:
     return isinstance(kind, DescMessage) and kind.type_name == HTTP_BODY
 
 
+def is_raw_body(message: DescMessage, field: DescField | None) -> bool:
+    """Whether the body that is a message, or one of its fields, is a google.api.HttpBody, as it is."""
+    return is_http_body(kind_of(field) if field else message) and (field is None or is_singular(field))
+
+
 def is_plain_message(kind: Kind) -> bool:
     """Whether the JSON of the kind is an object with its fields: not so for the well-known types, and HttpBody."""
     return (

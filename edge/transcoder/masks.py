@@ -14,7 +14,7 @@ _NAME = "update_mask"
 _TYPE = "google.protobuf.FieldMask"
 _PATHS = 1  # FieldMask.paths
 
-# From the body and the raw query to the wire bytes of the mask; nothing if the query gives one.
+# From a body and a raw query that have been read to the wire bytes of the mask; nothing if the query gives one.
 Mask = Callable[[bytes, str], bytes]
 
 

@@ -8,7 +8,7 @@ from protobuf import DescField, DescMessage, DescMethod
 from edge.transcoder.bodies import PrintBody, ReadBody, body_printer, request_body
 from edge.transcoder.descriptors import Rule, RuleError, full_name
 from edge.transcoder.escapes import EscapeError, Unescape, decode, decode_multi
-from edge.transcoder.fields import is_http_body, is_singular, kind_of
+from edge.transcoder.fields import is_http_body, is_raw_body, is_singular, kind_of
 from edge.transcoder.forms import form_of
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.masks import update_mask
@@ -53,7 +53,7 @@ def compile_route(
         body_field = _top_level(method.input, rule.body, "body") if rule.body not in ("", "*") else None
         reply_field = _top_level(method.output, rule.response_body, "response_body") if rule.response_body else None
         raw_reply = is_http_body(kind_of(reply_field) if reply_field else method.output)
-        raw_request = bool(rule.body) and _is_raw(method.input, body_field)
+        raw_request = bool(rule.body) and is_raw_body(method.input, body_field)
         if method.method_kind == "bidi_streaming" and (raw_reply or raw_request):
             raise ValueError("a bidirectional stream of google.api.HttpBody cannot be served")
         bind = Binder(rule, body_field, codec, required, unescape=unescape, ignore_unknown=ignore_unknown)
@@ -110,10 +110,10 @@ class Binder:
 
     def __call__(self, segments: Sequence[str], query: str, body: bytes, content_type: str) -> bytes:
         """The request message's wire bytes; raises Refused. `segments` and `query` are raw."""
-        message = self.body(body, content_type)
+        message = self.body(body, content_type) + self.url(segments, query)
         if self._mask is not None:
             message += self._mask(body, query)
-        return self.whole(message + self.url(segments, query))
+        return self.whole(message)
 
     def body(self, body: bytes, content_type: str) -> bytes:
         """The wire bytes of what the body says; raises Refused."""
@@ -131,11 +131,6 @@ class Binder:
         if self._required is not None:
             self._required(message)
         return message
-
-
-def _is_raw(message: DescMessage, field: DescField | None) -> bool:
-    """Whether a body is a google.api.HttpBody, as it is."""
-    return is_http_body(kind_of(field) if field else message) and (field is None or is_singular(field))
 
 
 def _bound(

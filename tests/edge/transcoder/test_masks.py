@@ -76,6 +76,11 @@ async def test_a_body_that_is_refused_makes_no_mask(edge: Edge) -> None:
         assert (await edge("PATCH", SHELF, body)).status == 400
 
 
+async def test_a_malformed_query_is_a_bad_request(edge: Edge) -> None:
+    for query in ("%zz=1", "updateMask=%FF", "updateMask=fooBar,&updateMask=a"):
+        assert (await edge("PATCH", f"{SHELF}?{query}", "{}")).status == 400
+
+
 def test_unknown_fields_that_are_ignored_are_not_named(descriptors: bytes, messages: Messages) -> None:
     transcoder = Transcoder(descriptors, GrpcUpstream({}), Options(ignore_unknown=True))
     match = transcoder.match("PATCH", SHELF)
