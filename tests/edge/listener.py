@@ -21,6 +21,8 @@ class Listener(grpc.GenericRpcHandler):
             return None  # a service that cannot tell its health counts as well
         if method.endswith("/StreamMessage"):
             return grpc.unary_stream_rpc_method_handler(self._stream)
+        if method.endswith("/Converse"):
+            return grpc.stream_stream_rpc_method_handler(self._converse)
         return grpc.unary_unary_rpc_method_handler(self._answer)
 
     async def _answer(self, _request: bytes, context: _Context) -> bytes:
@@ -30,6 +32,11 @@ class Listener(grpc.GenericRpcHandler):
     async def _stream(self, _request: bytes, context: _Context) -> AsyncIterator[bytes]:
         self.heard = dict(context.invocation_metadata() or ())
         yield b""
+
+    async def _converse(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[bytes]:
+        self.heard = dict(context.invocation_metadata() or ())
+        async for _ in requests:
+            yield b""
 
 
 @asynccontextmanager

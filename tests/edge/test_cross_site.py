@@ -75,18 +75,22 @@ async def test_reading_is_left_to_cors(shop_url: str) -> None:
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_another_site_cannot_open_a_websocket_with_somebodys_cookie(shop_url: str) -> None:
-    handshake = {
-        "Connection": "Upgrade",
-        "Upgrade": "WebSocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        "Cookie": "session=somebodys",
-        "Origin": EVIL,
-    }
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "WebSocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize("elsewhere", [{"Origin": EVIL}, {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}])
+async def test_another_site_cannot_open_a_websocket_with_somebodys_cookie(
+    shop_url: str, elsewhere: dict[str, str]
+) -> None:
+    cookie = {"Cookie": "session=somebodys"}
     async with (
         aiohttp.ClientSession(shop_url) as http,
-        http.get("/api/auth/me", headers=handshake) as response,
+        http.get("/api/chat/ws", headers=HANDSHAKE | cookie | elsewhere) as response,
     ):
         refused = await problem(response)
 

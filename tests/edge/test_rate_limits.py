@@ -19,6 +19,7 @@ from svckit.local.valkey import start_valkey
 from tests import callers
 from tests.edge.conftest import Start
 from tests.edge.listener import Listener, listening
+from tests.edge.test_cross_site import HANDSHAKE
 from tests.edge.test_edge import problem
 
 PLANS = "/api/plans"  # open to all
@@ -212,6 +213,20 @@ async def test_a_stream_says_where_its_client_stands_and_a_refusal_can_be_read_f
     for response in (stream, refused):
         assert response.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
         assert "RateLimit-Remaining" in response.headers["Access-Control-Expose-Headers"]
+
+
+async def test_a_websocket_handshake_counts_and_carries_what_every_answer_does(http: aiohttp.ClientSession) -> None:
+    user = somebody() | signed_in(new_id()) | {"Origin": "https://app.example.com"}
+    async with http.get("/api/chat/ws", headers=HANDSHAKE | user) as handshake:
+        pass
+    await statuses(http, MINE, user, times=9)
+    async with http.get("/api/chat/ws", headers=HANDSHAKE | user) as refused:
+        await refused.read()
+
+    assert (handshake.status, refused.status) == (101, 429)
+    assert [handshake.headers[name] for name in STANDING][:2] == ["10", "9"]
+    assert handshake.headers["X-Content-Type-Options"] == "nosniff"
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
 
 
 async def test_a_redis_that_has_forgotten_the_script_is_told_it_again(
