@@ -140,7 +140,9 @@ class Chat(ChatServiceServicer):
         self, request: pb.StreamMessageRequest, context: Context
     ) -> AsyncIterator[pb.StreamMessageResponse]:
         begun = await self._generations.send(_draft(request))
-        async with aclosing(await self._events(begun, after=-1)) as events:
+        # Without a key this is another message, whatever the client has seen of the one before.
+        after = _last_event_id(context) if request.idempotency_key else -1
+        async with aclosing(await self._events(begun, after=after)) as events:
             async for event in events:
                 yield pb.StreamMessageResponse(event=event)
 
@@ -158,7 +160,7 @@ class Chat(ChatServiceServicer):
         self, request: pb.ResumeGenerationRequest, context: Context
     ) -> AsyncIterator[pb.ResumeGenerationResponse]:
         found = await self._find_generation(request.generation_id)
-        after = request.after if request.HasField("after") else -1
+        after = request.after if request.HasField("after") else _last_event_id(context)
         async with aclosing(await self._events(found, after=after)) as events:
             async for event in events:
                 yield pb.ResumeGenerationResponse(event=event)
@@ -201,6 +203,16 @@ class Chat(ChatServiceServicer):
 async def _each(events: Iterable[pb.GenerationEvent]) -> AsyncGenerator[pb.GenerationEvent, None]:
     for event in events:
         yield event
+
+
+def _last_event_id(context: Context) -> int:
+    """The sequence of the last event that the client has seen, as browsers send it when they connect again; else -1."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "last-event-id" and value:
+            if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18):
+                raise InvalidArgument("Last-Event-ID: must be the id of an event")
+            return int(value)
+    return -1
 
 
 def _draft(request: pb.SendMessageRequest | pb.StreamMessageRequest) -> Draft:

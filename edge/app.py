@@ -85,7 +85,8 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         )
         upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
         found = descriptors()
-        transcoder = Transcoder(found, upstream, Options(emit_defaults=True, patience=settings.body_timeout))
+        options = Options(emit_defaults=True, patience=settings.body_timeout, event_id="event.sequence")
+        transcoder = Transcoder(found, upstream, options)
         rpcs = {f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)}
         requests = Requests(
             transcoder=transcoder,

@@ -1,15 +1,20 @@
 """The answer to a unary RPC: what the service said, as one HTTP response."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from aiohttp import web
 
 from edge.transcoder.bodies import Body
+from edge.transcoder.framing import EVENTS
 from edge.transcoder.json_codec import CODEC_ERRORS
 from edge.transcoder.metadata import error_headers_of, headers_of, status_of
 from edge.transcoder.problems import Problem, Refused
 from edge.transcoder.routes import Route
 from edge.transcoder.upstream import Reply, UpstreamError
+
+T = TypeVar("T")
 
 _BODILESS = frozenset({204, 205, 304})  # RFC 9110, section 6.4.1
 
@@ -27,8 +32,19 @@ def answer(route: Route, reply: Reply, *, allowed: Mapping[str, str]) -> web.Res
 
 def print_body(route: Route, data: bytes) -> Body:
     """One message of a reply as a body; raises Refused if JSON cannot say it."""
+    return _printed(route.print_body, data)
+
+
+def message_printer(route: Route, content_type: str) -> Callable[[bytes], bytes]:
+    """The function that prints a message of a stream of that type; raises Refused if JSON cannot say it."""
+    if route.print_event is not None and content_type == EVENTS:
+        return partial(_printed, route.print_event)
+    return lambda data: print_body(route, data).data
+
+
+def _printed(print_message: Callable[[bytes], T], data: bytes) -> T:
     try:
-        return route.print_body(data)
+        return print_message(data)
     except CODEC_ERRORS:
         raise Refused(Problem(500, "internal", "The service sent a reply that cannot be shown as JSON.")) from None
 

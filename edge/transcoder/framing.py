@@ -36,8 +36,10 @@ class Framing:
 RAW = Framing("application/octet-stream")
 
 
-def framing(content_type: str, *, has_error_field: bool) -> Framing:
+def framing(content_type: str, *, has_error_field: bool, numbered: bool = False) -> Framing:
     """The framing of a content type; each message and each problem is one line of JSON.
+
+    Events that are `numbered` come with their lines made (edge.transcoder.event_ids).
 
     NDJSON ends a failed stream with `{"error": <problem>}`, which no message can be; for a message type that has a
     field named `error`, it is `{"@error": <problem>}`.
@@ -45,7 +47,7 @@ def framing(content_type: str, *, has_error_field: bool) -> Framing:
     if content_type == EVENTS:
         return Framing(
             EVENTS,
-            before=b"data: ",
+            before=b"" if numbered else b"data: ",
             after=b"\n\n",
             ping=b": ping\n\n",
             error_before=b"event: error\ndata: ",

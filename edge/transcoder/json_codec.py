@@ -12,6 +12,7 @@ from protobuf import (
     DescField,
     DescFieldValueList,
     DescMessage,
+    Message,
     Registry,
     ScalarType,
     message_from_json_value,
@@ -74,9 +75,7 @@ class JsonCodec:
         """
         kind, registry, defaults = message.type, self._registry, self._emit_defaults
         if field is None:
-            return lambda data: (
-                kind.from_binary(data).to_json(registry=registry, always_emit_implicit=defaults).encode()
-            )
+            return lambda data: self.text(kind.from_binary(data))
         name, unset = field.json_name, _unset(message, field)
 
         def print_field(data: bytes) -> bytes:
@@ -85,6 +84,10 @@ class JsonCodec:
             return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
         return print_field
+
+    def text(self, found: Message) -> bytes:
+        """The JSON text of a message that has been read; raises as a printer does."""
+        return found.to_json(registry=self._registry, always_emit_implicit=self._emit_defaults).encode()
 
     def _explained(self, message: DescMessage, value: JsonValue, size: int, error: Exception) -> Refused:
         """The refusal with the fields named; the codec's own words name only some."""

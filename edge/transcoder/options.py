@@ -16,7 +16,8 @@ class Options:
     are unset. `grace` and `heartbeat` are seconds: how long an event stream waits for its first message before it
     sends its headers, and how often it says that it is alive. `patience` is how many seconds a request's body may take
     to come. `response_headers`: metadata key to header name. `compression`: whether answers that are not streams are
-    compressed for clients that want it.
+    compressed for clients that want it. `event_id`: the field of a stream's messages, such as `event.sequence`, that is
+    the id of a server-sent event; messages without it have none.
     """
 
     unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
@@ -27,6 +28,7 @@ class Options:
     patience: float = 120.0
     response_headers: Mapping[str, str] = field(default_factory=lambda: RESPONSE_HEADERS)
     compression: bool = True
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def _offers(route: Route) -> dict[str, tuple[Route, Framing | None]]:
 
 def _framing(content_type: str, route: Route) -> Framing:
     has_error_field = not route.response_body and "error" in by_name(route.method.output)
-    return framing(content_type, has_error_field=has_error_field)
+    return framing(content_type, has_error_field=has_error_field, numbered=route.print_event is not None)
 
 
 def _fits_websocket(route: Route) -> bool:

@@ -8,6 +8,7 @@ from protobuf import DescField, DescMessage, DescMethod
 from edge.transcoder.bodies import PrintBody, ReadBody, body_printer, request_body
 from edge.transcoder.descriptors import Rule, RuleError, full_name
 from edge.transcoder.escapes import EscapeError, Unescape, decode, decode_multi
+from edge.transcoder.event_ids import PrintEvent, event_printer
 from edge.transcoder.fields import is_http_body, is_raw_body, is_singular, kind_of
 from edge.transcoder.forms import form_of
 from edge.transcoder.json_codec import JsonCodec
@@ -42,10 +43,11 @@ class Route:
     raw_request: bool
     bind: "Binder" = field(repr=False)
     print_body: PrintBody = field(repr=False)
+    print_event: PrintEvent | None = field(repr=False)
 
 
 def compile_route(
-    rule: Rule, codec: JsonCodec, required: Required, *, unescape: Unescape, ignore_unknown: bool
+    rule: Rule, codec: JsonCodec, required: Required, *, unescape: Unescape, ignore_unknown: bool, event_id: str = ""
 ) -> Route:
     """Check a rule against its RPC's messages and make its route; raises RuleError."""
     method, rpc = rule.method, full_name(rule.method)
@@ -73,6 +75,7 @@ def compile_route(
         raw_request=raw_request,
         bind=bind,
         print_body=body_printer(codec, method.output, reply_field),
+        print_event=event_printer(codec, method.output, event_id) if event_id and reply_field is None else None,
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from edge.transcoder.answers import print_body, refused_by
+from edge.transcoder.answers import message_printer, print_body, refused_by
 from edge.transcoder.metadata import status_of, stream_headers_of
 from edge.transcoder.options import Call, Options
 from edge.transcoder.problems import Problem, Refused, document_bytes
 from edge.transcoder.router import Match
+from edge.transcoder.routes import Route
 from edge.transcoder.streaming import StreamWriter
 from edge.transcoder.upstream import Upstream, UpstreamError
 
@@ -28,10 +29,11 @@ class StreamAnswers:
         """
         assert match.framing is not None
         writer = StreamWriter(request, match.framing, call.stream_headers)
+        text_of = message_printer(match.route, match.framing.content_type)
         if request.method == "HEAD":
             return writer.response
         try:
-            await self._copy(match, message, writer, call)
+            await self._copy(match.route, message, writer, call, text_of)
         except UpstreamError as error:
             problem = self._problem(error)
             if not writer.started:
@@ -47,9 +49,11 @@ class StreamAnswers:
         await writer.fail(document_bytes(problem, instance=path, request_id=call.request_id))
         return writer.response
 
-    async def _copy(self, match: Match, message: bytes, writer: StreamWriter, call: Call) -> None:
+    async def _copy(
+        self, route: Route, message: bytes, writer: StreamWriter, call: Call, text_of: Callable[[bytes], bytes]
+    ) -> None:
         """Write the messages of one RPC as they come."""
-        route, options = match.route, self._options
+        options = self._options
         async with (
             self._upstream.stream(route.path, message, metadata=call.metadata, timeout=call.timeout) as replies,
             writer.kept_alive(grace=options.grace, heartbeat=options.heartbeat),
@@ -61,5 +65,5 @@ class StreamAnswers:
             if route.raw_reply and batch:
                 writer.declare_type(print_body(route, batch[0]).content_type)
             while batch:
-                await writer.messages([print_body(route, data).data for data in batch])
+                await writer.messages([text_of(data) for data in batch])
                 batch = await replies.read()

@@ -51,6 +51,7 @@ class Transcoder:
                 required,
                 unescape=self._options.unescape,
                 ignore_unknown=self._options.ignore_unknown,
+                event_id=self._options.event_id,
             )
             for rule in rules_of(self.registry)
         )

@@ -10,7 +10,7 @@ from llmock.pytest_plugin import LLMock
 from llmock.scenarios import Reply
 from redis.asyncio import Redis
 
-from svckit.errors import OutOfRange
+from svckit.errors import InvalidArgument, OutOfRange
 from svckit.rpc.status import received
 from tests.chat_svc.conftest import Replica
 from tests.chat_svc.user import User, ended, kinds, text
@@ -90,6 +90,43 @@ async def test_nothing_comes_after_the_last_event(user: User) -> None:
     live = [event async for event in user.stream()]
 
     assert await user.resume(live[0].message_start.generation_id, after=live[-1].sequence) == []
+
+
+@pytest.mark.parametrize("given", [{}, {"after": 0}])
+async def test_a_browser_that_connects_again_goes_on_after_the_last_event_it_saw(
+    user: User, given: dict[str, int]
+) -> None:
+    live = [event async for event in user.stream()]
+    generation_id = live[0].message_start.generation_id
+
+    request = pb.ResumeGenerationRequest(generation_id=generation_id, **given)
+    rest = user.stub.ResumeGeneration(request, metadata=(*user.metadata, ("last-event-id", "2")))
+
+    assert [response.event for response in [part async for part in rest]] == live[1 if given else 3 :]
+
+
+@pytest.mark.parametrize(("key", "seen"), [("k-1", 3), ("", 0)])
+async def test_a_message_that_is_sent_again_goes_on_after_the_last_event_if_it_is_the_same(
+    user: User, key: str, seen: int
+) -> None:
+    live = [event async for event in user.stream("hello", idempotency_key=key)]
+
+    request = pb.StreamMessageRequest(message="hello", idempotency_key=key)
+    call = user.stub.StreamMessage(request, metadata=(*user.metadata, ("last-event-id", "2")))
+    again = [response.event for response in [part async for part in call]]
+
+    assert again[0].sequence == seen
+    assert (again == live[3:]) == bool(key)
+
+
+async def test_an_id_that_no_event_has_is_refused(user: User) -> None:
+    start = await user.begin()
+    request = pb.ResumeGenerationRequest(generation_id=start.generation_id)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await user.stub.ResumeGeneration(request, metadata=(*user.metadata, ("last-event-id", "x"))).read()
+
+    assert isinstance(received(refused.value), InvalidArgument)
 
 
 async def test_several_readers_see_the_same(user: User, other: Replica, provider: LLMock) -> None:

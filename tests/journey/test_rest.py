@@ -64,6 +64,11 @@ async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
         text = "".join(event["delta"]["text"] for event in events if "delta" in event)
         assert text
 
+        path = f"/api/chat/generations/{events[0]['messageStart']['generationId']}/stream"
+        async with http.get(path, headers={"Accept": "text/event-stream", "Last-Event-ID": "1"}) as response:
+            lines = [line async for line in response.content]
+        assert [line for line in lines if line.startswith(b"id:")] == [b"id: %d\n" % n for n in range(2, len(events))]
+
         listed = await get(http, f"/api/chat/conversations/{conversation['id']}/messages")
         assert [message["author"] for message in listed["messages"]] == ["AUTHOR_USER", "AUTHOR_ASSISTANT"]
         assert listed["messages"][1]["text"] == text

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import ClientPayloadError
 
-from edge.transcoder import Options
+from edge.transcoder import GrpcUpstream, Options, Transcoder
 from tests.edge.transcoder.probe import Edge, serving
+from tests.waiting import until
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
@@ -172,3 +173,83 @@ async def test_head_of_a_stream_does_not_call_the_service(edge: Edge) -> None:
     answer = await edge("HEAD", "/s/count?hang=true", Accept=EVENTS)
 
     assert (answer.status, answer.body, edge.seen.started.is_set()) == (200, b"", False)
+
+
+@pytest.fixture(scope="module")
+async def numbering(descriptors: bytes) -> AsyncIterator[Edge]:
+    """The probe behind a transcoder that takes the numbers for ids."""
+    async with serving(descriptors, Options(event_id="value")) as edge:
+        yield edge
+
+
+async def test_an_event_has_the_id_that_its_message_has(numbering: Edge) -> None:
+    body = json.dumps({"count": 2, "failure": FAILURE})
+    text = (await numbering("POST", "/s/count", body, Accept=EVENTS)).text
+
+    assert text.startswith('id: 1\ndata: {"value":1}\n\nid: 2\ndata: {"value":2}\n\nevent: error\ndata: {')
+
+
+async def test_only_events_of_messages_with_an_id_have_one(numbering: Edge) -> None:
+    lines = (await numbering("GET", "/s/count?count=1", Accept=LINES)).text
+    values = (await numbering("POST", "/s/values", '{"count": 1}', Accept=EVENTS)).text
+
+    assert (lines, values) == ('{"value":1}\n', "data: 1\n\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "message", "event"),
+    [
+        ("int64 n = 1;", "n", b"", b"id: 0\ndata: {}"),
+        ("optional int64 n = 1;", "n", b"", b"data: {}"),
+        ("optional int64 n = 1;", "n", b"\x08\x00", b'id: 0\ndata: {"n":"0"}'),
+        ("message E { int64 n = 1; } E e = 1;", "e.n", b"", b"data: {}"),
+        ("message E { int64 n = 1; } E e = 1;", "e.n", b"\x0a\x02\x08\x07", b'id: 7\ndata: {"e":{"n":"7"}}'),
+        ("string s = 1;", "s", b"\x0a\x01x", b'id: x\ndata: {"s":"x"}'),
+        ("string s = 1;", "s", b"", b"data: {}"),
+        ("string s = 1;", "s", b"\x0a\x03a\nb", b'data: {"s":"a\\nb"}'),
+        ("repeated int64 n = 1;", "n", b"", None),
+        ("bool n = 1;", "n", b"", None),
+        ("oneof o { int64 n = 1; }", "n", b"", None),
+        ("int64 n = 1;", "e.n", b"", None),
+    ],
+)
+def test_an_id_is_a_number_or_a_line_of_text(
+    compile_proto: Callable[[str], bytes], fields: str, path: str, message: bytes, event: bytes | None
+) -> None:
+    rpc = 'rpc R(M) returns (stream M) { option (google.api.http) = { get: "/a" }; }'
+    text = f"message M {{ {fields} }} service S {{ {rpc} }}"
+
+    (route,) = Transcoder(compile_proto(text), GrpcUpstream({}), Options(event_id=path)).routes
+
+    assert (route.print_event(message) if route.print_event else None) == event
+
+
+async def test_a_client_that_does_not_read_holds_the_service_back(edge: Edge) -> None:
+    edge.seen.sent = 0
+    reader, writer = await edge.connect()
+    target = b"/s/count?count=20000&padding=5000"
+    writer.write(b"GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n" % target)
+    await reader.readuntil(b"\r\n\r\n")
+
+    sent = await edge.seen.sent_when_still()
+    writer.transport.abort()
+
+    assert sent < 4000
+
+
+async def test_two_hundred_clients_that_go_away_at_once_cancel_two_hundred_rpcs(edge: Edge) -> None:
+    writers = []
+    for _ in range(200):
+        _, writer = await edge.connect()
+        writer.write(b"GET /s/count?hang=true HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        writers.append(writer)
+    await until(lambda: _is(edge.seen.hanging == 200))
+
+    for writer in writers:
+        writer.transport.abort()
+
+    await until(lambda: _is(edge.seen.hanging == 0))
+
+
+async def _is(fact: bool) -> bool:
+    return fact

@@ -1327,7 +1327,9 @@ class ResumeGenerationRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     after: _builtins.int
-    """Only events after this sequence; absent: all. SSE clients send it as `Last-Event-ID`."""
+    """Only events after this sequence; absent: those after `Last-Event-ID`, which SSE clients send (in gRPC the metadata
+    `last-event-id`); without either: all.
+    """
     def __init__(
         self,
         *,

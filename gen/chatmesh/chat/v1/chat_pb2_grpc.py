@@ -214,7 +214,8 @@ class ChatServiceServicer:
     def StreamMessage(self, request, context):
         """StreamMessage sends a message and streams the reply while it is written.
 
-        Errors before the first event are those of SendMessage; later ones are the terminal event `error`.
+        Errors before the first event are those of SendMessage; later ones are the terminal event `error`. A repeat with the
+        same idempotency key goes on after `Last-Event-ID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -83,7 +83,8 @@ class ChatServiceStub:
     StreamMessage: _grpc.UnaryStreamMultiCallable[_chat_pb2.StreamMessageRequest, _chat_pb2.StreamMessageResponse]
     """StreamMessage sends a message and streams the reply while it is written.
 
-    Errors before the first event are those of SendMessage; later ones are the terminal event `error`.
+    Errors before the first event are those of SendMessage; later ones are the terminal event `error`. A repeat with the
+    same idempotency key goes on after `Last-Event-ID`.
     """
     Converse: _grpc.StreamStreamMultiCallable[_chat_pb2.ConverseRequest, _chat_pb2.ConverseResponse]
     """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP."""
@@ -168,7 +169,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
     StreamMessage: _aio.UnaryStreamMultiCallable[_chat_pb2.StreamMessageRequest, _chat_pb2.StreamMessageResponse]  # type: ignore[assignment]
     """StreamMessage sends a message and streams the reply while it is written.
 
-    Errors before the first event are those of SendMessage; later ones are the terminal event `error`.
+    Errors before the first event are those of SendMessage; later ones are the terminal event `error`. A repeat with the
+    same idempotency key goes on after `Last-Event-ID`.
     """
     Converse: _aio.StreamStreamMultiCallable[_chat_pb2.ConverseRequest, _chat_pb2.ConverseResponse]  # type: ignore[assignment]
     """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP."""
@@ -300,7 +302,8 @@ class ChatServiceServicer:
     ) -> _typing.Union[_abc.Iterator[_chat_pb2.StreamMessageResponse], _abc.AsyncIterator[_chat_pb2.StreamMessageResponse]]:
         """StreamMessage sends a message and streams the reply while it is written.
 
-        Errors before the first event are those of SendMessage; later ones are the terminal event `error`.
+        Errors before the first event are those of SendMessage; later ones are the terminal event `error`. A repeat with the
+        same idempotency key goes on after `Last-Event-ID`.
         """
 
     def Converse(
