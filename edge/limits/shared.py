@@ -67,9 +67,10 @@ class SharedCounter:
             for _, future in (*batch, *self._waiting):  # those that wait need not find out for themselves
                 if not future.done():
                     future.set_exception(error)
-            self._waiting = []
         finally:
-            self._asking = None
+            for _, future in (*batch, *self._waiting):
+                future.cancel()  # whatever else went wrong, nobody waits for ever
+            self._waiting, self._asking = [], None
 
     async def _ask(self, checks: Sequence[Check]) -> list[Any]:
         """One answer a check; Redis is sent the script where it does not know it, as after a restart."""
