@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: install ## Start the whole mesh on this machine; Ctrl-C stops it
@@ -63,6 +63,10 @@ fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
 	@$(BIN)/uv pip install --quiet --only-binary :all: --require-hashes -r locks/fuzz.txt || \
 	  echo 'chatmesh: atheris, the fuzzer, has no wheel for this machine' >&2
 	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
+
+.PHONY: bench-accounts
+bench-accounts: install ## Measure sign-ins and what they give away; writes docs/benchmarks-accounts.md
+	$(BIN)/python -m bench.accounts
 
 .PHONY: lock
 lock: install ## Resolve the dependencies anew and write locks/

@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,15 +18,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * _TICK
 
 
-def machine() -> Mapping[str, str]:
-    """The machine in the words of a reader who has another one; nothing that would name it."""
+def machine(packages: Sequence[str] = _PACKAGES) -> Mapping[str, str]:
+    """The machine in the words of a reader who has another one, and what matters on it; nothing that would name it."""
     kernel = re.match(r"[0-9.]+[0-9]", platform.release())
     return {
         "CPU": f"{len(os.sched_getaffinity(0))} × {_field('/proc/cpuinfo', 'model name')}",
         "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
         "kernel": f"Linux {kernel.group() if kernel else ''}",
         "Python": platform.python_version(),
-        "packages": ", ".join(f"{package} {version(package)}" for package in _PACKAGES),
+        "packages": ", ".join(f"{package} {version(package)}" for package in packages),
         "load average before": f"{os.getloadavg()[0]:.1f}",
     }
 
