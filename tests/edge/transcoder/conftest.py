@@ -4,10 +4,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edge.transcoder import GrpcUpstream, Transcoder
 from tests.edge.transcoder import probe
 from tests.edge.transcoder.probe import Edge, Messages
+
+# The same examples in every run: looking for new ones is what `make fuzz` does.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """JSON bodies as ProtoJSON has them: rules 30 to 46 of research/transcoding.md."""
 
+import base64
 import json
+from datetime import UTC
 from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, json_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.transcoder import GrpcUpstream, Transcoder
@@ -253,6 +255,59 @@ NAMES = st.sampled_from(
 @given(value=st.dictionaries(NAMES, JSON_VALUES, max_size=4))
 def test_any_json_is_read_or_refused_and_nothing_else(transcoder: Transcoder, value: Any) -> None:
     assert binding_status(transcoder, "POST", "/b/star", json.dumps(value).encode()) in (200, 400)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+INT32 = st.integers(-(2**31), 2**31 - 1)
+INT64 = st.integers(-(2**63), 2**63 - 1)
+NUMBERS = INT32 | INT32.map(str) | st.sampled_from([1.0, -0.0, "1e3", 1e3, "-5", 0])
+FREE = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+CHILDREN = st.fixed_dictionaries({}, optional={"text": TEXT, "tags": st.lists(TEXT, max_size=2), "number": NUMBERS})
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "stringValue": TEXT | st.none(),
+        "int32_value": NUMBERS,
+        "int64Value": INT64 | INT64.map(str),
+        "boolValue": st.booleans(),
+        "doubleValue": st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from(["NaN", "-Infinity", "1.5e3", 7]),
+        "bytesValue": st.binary(max_size=6).map(lambda data: base64.urlsafe_b64encode(data).decode().rstrip("=")),
+        "color": st.sampled_from(["RED", "CRIMSON", 2, 99, -1]),
+        "child": CHILDREN | st.none(),
+        "repeatedInt32": st.lists(NUMBERS, max_size=3),
+        "m": st.dictionaries(TEXT, TEXT, max_size=2),
+        "map_bool_bool": st.dictionaries(st.sampled_from(["true", "false"]), st.booleans()),
+        "mapInt32Child": st.dictionaries(INT32.map(str), CHILDREN, max_size=2),
+        "int32Wrapper": NUMBERS,
+        "int64Wrapper": INT64.map(str) | st.none(),
+        "timestamp": st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat()),
+        "duration": st.sampled_from(["0s", "-0.5s", "1.000000001s", "315576000000s"]),
+        "mask": st.sampled_from(["", "foo", "foo,barBaz", "a.bC"]),
+        "jsonValue": FREE,
+        "struct": st.dictionaries(TEXT, FREE, max_size=2),
+        "choiceText": TEXT,
+        "renamedField": TEXT,
+    },
+)
+
+
+@settings(max_examples=60)
+@given(value=DOCUMENTS)
+def test_what_is_read_is_what_google_s_runtime_reads(
+    transcoder: Transcoder, messages: Messages, value: dict[str, Any]
+) -> None:
+    text = json.dumps(value).encode()
+    bound = transcoder.match("POST", "/b/star").route.bind([], "", text, "")
+
+    expected = json_format.Parse(text, messages["probe.v1.Probe"](), descriptor_pool=messages.pool)
+    assert messages["probe.v1.Probe"].FromString(bound).SerializeToString(deterministic=True) == (
+        expected.SerializeToString(deterministic=True)  # compared as bytes: a NaN equals nothing
+    )
 
 
 SECONDS = st.integers(-62135596800, 253402300799)  # the years 1 to 9999

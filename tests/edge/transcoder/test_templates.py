@@ -1,5 +1,6 @@
 """The grammar of path templates, and that a path built from a template leads back to it."""
 
+import re
 import string
 from urllib.parse import quote
 
@@ -80,6 +81,22 @@ def test_a_plus_is_a_space_only_in_a_query() -> None:
     assert decode_form("a+b%2B") == "a b+"
 
 
+RESERVED = ":/?#[]@!$&'()*+,;="  # RFC 3986, section 2.2
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept"), [(Unescape.ALL_EXCEPT_SLASH, "/"), (Unescape.ALL_EXCEPT_RESERVED, RESERVED), (Unescape.ALL, "")]
+)
+@given(data=st.data())
+def test_each_mode_keeps_its_characters_encoded_and_decodes_the_rest(
+    mode: Unescape, kept: str, data: st.DataObject
+) -> None:
+    text = data.draw(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(RESERVED + "%"), max_size=12))
+
+    expected = "".join(quote(character, safe="") if character in kept else character for character in text)
+    assert decode_multi(quote(text, safe=""), mode) == expected
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_decoding_undoes_encoding_once(text: str) -> None:
     assert decode(quote(text, safe="")) == text
@@ -129,6 +146,27 @@ def test_a_path_built_from_a_template_gives_its_values_back(case: tuple[str, str
     assert found is not None
     values = {v.path[0]: "/".join(found.segments[v.start : v.end]) for v in template.variables}
     assert values == held
+
+
+# The grammar once more, as one expression (google/api/http.proto), for texts of its own characters.
+SEGMENT = r"(?:\*\*|\*|(?:[ab.]|%2[Ff])+)"
+VARIABLE = rf"\{{[ab]+(?:\.[ab]+)*(?:={SEGMENT}(?:/{SEGMENT})*)?\}}"
+GRAMMAR = re.compile(rf"(?:/(?:{SEGMENT}|{VARIABLE}))+(?::(?:[ab.]|%2[Ff])+)?")
+REST_BEFORE_THE_END = re.compile(r"\*\*\}?/")
+
+
+@given(st.lists(st.sampled_from(["/", "/", "a", "b", "*", "**", "{", "}", "=", ".", ":", "%2F", "{a}", "/{b=*}"])))
+def test_a_text_is_a_template_exactly_if_the_grammar_has_it(parts: list[str]) -> None:
+    text = "".join(parts)
+    names = re.findall(r"\{([^=}]*)", text)
+    expected = GRAMMAR.fullmatch(text) and not REST_BEFORE_THE_END.search(text) and len(set(names)) == len(names)
+
+    try:
+        parse(text)
+    except TemplateError:
+        assert not expected
+    else:
+        assert expected
 
 
 @given(st.text(max_size=30).map(lambda text: "/" + text))

@@ -16,7 +16,7 @@ from yarl import URL
 from tests.edge.transcoder.probe import Answer
 from tests.waiting import PATIENCE
 
-_SERVING = re.compile(r"serving (\d+) .* on (http://\S+) → ")
+_SERVING = re.compile(r"serving (\d+) .* on (http://\S+) → (\S+)")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Program:
         self._verbose = verbose
         self.lines: list[str] = []
         self.url = ""
+        self.upstream = ""
 
     async def started(self) -> None:
         """Wait until it serves."""
@@ -45,7 +46,7 @@ class Program:
             line = (await self._process.stdout.readline()).decode()
         found = _SERVING.match(line)
         assert found, line + (await self.ended()).err
-        self.url, self.lines = found[2], [line.rstrip()]
+        self.url, self.upstream, self.lines = found[2], found[3], [line.rstrip()]
         if self._verbose:
             self.lines += [(await self._process.stdout.readline()).decode().rstrip() for _ in range(int(found[1]))]
 
