@@ -8,9 +8,9 @@ from typing import Any
 from edge.transcoder.descriptors import registry_of
 from edge.transcoder.openapi import replies
 from edge.transcoder.openapi.comments import comments_of, prose_of
+from edge.transcoder.openapi.constraints import Schema
 from edge.transcoder.openapi.operations import Amend, Example, Operations
 from edge.transcoder.openapi.paths import Paths
-from edge.transcoder.openapi.rules import Schema
 from edge.transcoder.openapi.schemas import Schemas
 from edge.transcoder.routes import Route
 

@@ -11,9 +11,9 @@ from edge.transcoder.fields import by_name, is_http_body, is_singular, kind_of
 from edge.transcoder.framing import EVENTS, LINES
 from edge.transcoder.openapi import replies
 from edge.transcoder.openapi.comments import Prose, prose_of
+from edge.transcoder.openapi.constraints import Schema
 from edge.transcoder.openapi.parameters import query_parameters
 from edge.transcoder.openapi.paths import path_parameters
-from edge.transcoder.openapi.rules import Schema
 from edge.transcoder.openapi.schemas import Schemas
 from edge.transcoder.routes import Route
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from protobuf import DescEnum, DescField, DescMessage
 
 from edge.transcoder.fields import is_singular, kind_of
-from edge.transcoder.openapi.rules import Schema
+from edge.transcoder.openapi.constraints import Schema
 from edge.transcoder.openapi.schemas import Schemas
 from edge.transcoder.wire import encoder
 

@@ -7,7 +7,7 @@ from typing import Any
 from protobuf import DescField, DescMessage
 
 from edge.transcoder.fields import by_name, kind_of
-from edge.transcoder.openapi.rules import Schema
+from edge.transcoder.openapi.constraints import Schema
 from edge.transcoder.openapi.schemas import Schemas
 from edge.transcoder.templates import Template, Variable
 

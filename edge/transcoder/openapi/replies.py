@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 
 from edge.transcoder.fields import by_name, is_http_body, kind_of
 from edge.transcoder.framing import EVENTS, JSON, LINES, framing
-from edge.transcoder.openapi.rules import Schema
+from edge.transcoder.openapi.constraints import Schema
 from edge.transcoder.openapi.schemas import Schemas
 from edge.transcoder.problems import CONTENT_TYPE, FieldError, Problem
 from edge.transcoder.routes import Route

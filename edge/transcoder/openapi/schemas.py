@@ -16,7 +16,8 @@ from protobuf import (
 )
 
 from edge.transcoder.fields import HTTP_BODY, Kind, kind_of
-from edge.transcoder.openapi.rules import Constraints, Schema, Validation, one_of
+from edge.transcoder.openapi.constraints import Constraints, Schema
+from edge.transcoder.openapi.rules import Validation, one_of
 from edge.transcoder.wire import INTEGERS, WRAPPERS
 
 _SIGNED, _UNSIGNED = "^-?[0-9]+$", "^[0-9]+$"

@@ -62,6 +62,7 @@ def test_two_patterns_of_one_string_both_hold(field_of: Field) -> None:
         ("gte: 0 lte: 100", {"minimum": 0, "maximum": 100, "required": False}),
         ("gt: 0 lt: 10", {"exclusiveMinimum": 0, "exclusiveMaximum": 10, "required": True}),
         ("gt: 10 lt: -10", {"anyOf": [{"exclusiveMaximum": -10}, {"exclusiveMinimum": 10}], "required": True}),
+        ("gte: 5 lte: 5", {"minimum": 5, "maximum": 5, "required": True}),
         ("const: 7", {"const": 7, "required": True}),
         ("in: [0, 1]", {"enum": [0, 1], "required": False}),
         ("not_in: [0]", {"not": {"enum": [0]}, "required": True}),
@@ -181,6 +182,14 @@ def test_rules_that_spare_the_zero_value_allow_it(field_of: Field) -> None:
     schema = field_of(f"string f = 1 [(buf.validate.field).string.uuid = true, {spared}];")
 
     assert schema == {"type": "string", "anyOf": [{"format": "uuid"}, {"const": ""}], "required": False}
+
+
+def test_an_enum_whose_zero_is_spared_names_it(field_of: Field) -> None:
+    spared = "(buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE"
+
+    schema = field_of(f"Colour f = 1 [(buf.validate.field).enum = {{in: [1]}}, {spared}];")
+
+    assert schema["anyOf"] == [{"enum": ["RED"]}, {"const": "COLOUR_UNSPECIFIED"}]
 
 
 def test_ignored_rules_say_nothing(field_of: Field) -> None:
