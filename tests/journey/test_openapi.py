@@ -17,7 +17,7 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from edge.app import SERVICES
-from edge.openapi import api_document
+from edge.openapi import api_document, examples
 from edge.pages import descriptors
 from edge.transcoder import GrpcUpstream, Transcoder
 from svckit.rpc.call import rpcs_of
@@ -28,6 +28,7 @@ AnyCase: TypeAlias = Case[Any]
 
 _UNSERVED = frozenset((Path(__file__).parent.parent / "unserved_rpcs.txt").read_text().split())
 _GENERATES = "ChatService_SendMessage"
+_ANSWERED = examples()["chatmesh.chat.v1.ChatService.SendMessage"].request
 _BOUNDED = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -48,7 +49,7 @@ def is_unserved(context: HasAPIOperation) -> bool:
     return not _UNSERVED.isdisjoint(context.operation.definition.raw.get("x-rpc", ()))
 
 
-def requests(*modes: GenerationMode, examples: int) -> BaseSchema:
+def requests(*modes: GenerationMode, most: int) -> BaseSchema:
     """Requests of these modes, the same in every run: boundary values first, then so many random ones.
 
     Without the RPCs that answer 501, and without second paths, which differ from the first in nothing but the path.
@@ -57,7 +58,7 @@ def requests(*modes: GenerationMode, examples: int) -> BaseSchema:
     schema.config.seed = 1
     schema.config.generation.update(
         modes=list(modes),
-        max_examples=examples,
+        max_examples=most,
         deterministic=True,
         with_security_parameters=False,  # a made-up cookie beside a good token says nothing
     )
@@ -99,11 +100,11 @@ async def administrator(mesh: Mesh) -> Mapping[str, str]:
 
 
 # Signing out would end the session of all that follow. Generations cost seconds each: see the next test.
-everything = requests(GenerationMode.POSITIVE, GenerationMode.NEGATIVE, examples=3).exclude(
+everything = requests(GenerationMode.POSITIVE, GenerationMode.NEGATIVE, most=3).exclude(
     operation_id=["AuthService_SignOut", _GENERATES]
 )
-wrong = requests(GenerationMode.NEGATIVE, examples=10).include(operation_id=_GENERATES)
-anonymous = requests(GenerationMode.POSITIVE, examples=1).exclude(operation_id=_GENERATES)
+wrong = requests(GenerationMode.NEGATIVE, most=10).include(operation_id=_GENERATES)
+anonymous = requests(GenerationMode.POSITIVE, most=1).exclude(operation_id=_GENERATES)
 anonymous.config.phases.coverage.enabled = False
 
 
@@ -120,7 +121,8 @@ def test_an_administrator_is_answered_as_documented(
 def test_a_message_that_breaks_the_schema_never_reaches_a_model(
     case: AnyCase, mesh: Mesh, administrator: Mapping[str, str]
 ) -> None:
-    assume(not has_null(case.body))
+    # The document's own example would be answered, also as text/plain: the transcoder is liberal about JSON's label.
+    assume(case.method != "POST" or (case.body != _ANSWERED and not has_null(case.body)))
 
     case.call_and_validate(base_url=mesh.url, headers=dict(administrator), excluded_checks=unpromised(case))
 
