@@ -7,7 +7,7 @@ from typing import Any
 
 from google.rpc import code_pb2
 
-from edge.transcoder.fields import by_name, is_http_body, kind_of
+from edge.transcoder.fields import by_name
 from edge.transcoder.framing import EVENTS, JSON, LINES, framing
 from edge.transcoder.openapi.constraints import Schema
 from edge.transcoder.openapi.schemas import Schemas
@@ -123,20 +123,16 @@ def reference(name: str, *, kind: str = "responses") -> Schema:
 
 def unary(route: Route, schemas: Schemas, example: Any) -> Schema:
     """The content of a single reply, by content type."""
-    field = by_name(route.method.output)[route.response_body] if route.response_body else None
-    if is_http_body(kind_of(field) if field else route.method.output):
-        return {"*/*": {"schema": schemas.of_field(field) if field else schemas.of_kind(route.method.output)}}
-    schema = schemas.of_field(field) if field else schemas.of_kind(route.method.output)
-    return {JSON: _with_example({"schema": schema}, example)}
+    schema = _message(route, schemas)
+    return {"*/*": {"schema": schema}} if route.raw_reply else {JSON: _with_example({"schema": schema}, example)}
 
 
 def stream(route: Route, schemas: Schemas, examples: Sequence[Any]) -> Schema:
     """The content of a stream of replies, by content type. What an event is says `x-itemSchema`."""
-    field = by_name(route.method.output)[route.response_body] if route.response_body else None
-    if is_http_body(kind_of(field) if field else route.method.output):
+    if route.raw_reply:
         return {"*/*": {"schema": {"description": "Bytes as they come, of the content type of the first part."}}}
-    item = schemas.of_field(field) if field else schemas.of_kind(route.method.output)
-    key = "@error" if field is None and "error" in by_name(route.method.output) else "error"
+    item = _message(route, schemas)
+    key = "@error" if not route.response_body and "error" in by_name(route.method.output) else "error"
     content: Schema = {
         media: {
             "schema": {"type": "string", "description": words.replace("{error}", key)},
@@ -148,6 +144,12 @@ def stream(route: Route, schemas: Schemas, examples: Sequence[Any]) -> Schema:
     for media, value in content.items():
         _with_example(value, _on_the_wire(media, examples) if examples else None)
     return content
+
+
+def _message(route: Route, schemas: Schemas) -> Schema:
+    """The schema of one reply: of the message, or of its one field that is sent."""
+    message = route.method.output
+    return schemas.of_field(by_name(message)[route.response_body]) if route.response_body else schemas.of_kind(message)
 
 
 def _on_the_wire(media: str, messages: Sequence[Any]) -> Any:
