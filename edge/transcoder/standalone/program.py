@@ -49,7 +49,10 @@ async def serve(arguments: Arguments) -> None:
             handler, arguments.listen, max_body_bytes=arguments.max_body_bytes, grace=arguments.grace
         ) as url:
             _say(_summary(transcoder.routes, url, arguments))
-            await asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await transcoder.close()
 
 
 def _end_on_signals() -> None:

@@ -125,6 +125,13 @@ async def test_an_error_of_the_service_is_a_frame_and_a_close_with_its_code(edge
     assert (problem["status"], problem["detail"], problem["requestId"]) == (404, "gone", "r-1")
 
 
+async def test_an_rpc_that_nobody_has_written_yet_is_a_501_in_a_frame(edge: Edge) -> None:
+    async with edge.socket("/t/unserved") as socket:
+        code, reason, problem = await _closed(socket)
+
+    assert (code, reason, problem["status"]) == (4012, "unimplemented", 501)
+
+
 async def test_a_message_text_is_never_a_reason(edge: Edge) -> None:
     async with edge.socket("/s/chat") as socket:
         await socket.send_json({"failure": {"code": 13, "message": "secret " * 50}})
