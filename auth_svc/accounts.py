@@ -42,6 +42,22 @@ async def make_admin(session: AsyncSession, *, email: str, password_hash: str, n
     return takes_over
 
 
+async def of_verified_address(
+    session: AsyncSession, address: Address, *, name: str, now: datetime
+) -> tuple[User, bool]:
+    """The account of an address that a provider has verified, locked, and whether it was made just now.
+
+    A new one has no password. One that was there may be unverified or disabled.
+    """
+    new = _new_user(address, name, None, now=now)
+    made = await store.add_user(session, new)
+    user = await _locked(session, new.email_key)
+    if made:
+        await _tell_registered(session, user)
+        await _verify(session, user, now)
+    return user, made
+
+
 class Accounts:
     """Makes accounts and changes what proves that somebody owns one."""
 
@@ -164,7 +180,7 @@ async def _tell_registered(session: AsyncSession, user: User) -> None:
     await outbox.add(session, models.outbox, told)
 
 
-def _new_user(address: Address, name: str, password_hash: str, *, now: datetime) -> User:
+def _new_user(address: Address, name: str, password_hash: str | None, *, now: datetime) -> User:
     return User(
         id=new_id(),
         email=address.typed,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from argon2 import PasswordHasher
@@ -19,6 +20,12 @@ from auth_svc.clock import Clock
 from auth_svc.codes import Codes
 from auth_svc.endings import Endings
 from auth_svc.letters import Stationery
+from auth_svc.oidc import wire as wires
+from auth_svc.oidc.identities import Identities
+from auth_svc.oidc.journeys import Journeys
+from auth_svc.oidc.provider import Provider
+from auth_svc.oidc.trips import Trips
+from auth_svc.oidc.wire import Wire
 from auth_svc.own_account import OwnAccount
 from auth_svc.passwords import Hasher, Passwords
 from auth_svc.post import Post
@@ -57,6 +64,7 @@ async def serving(
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
         passwords.opened(hasher or argon2id(settings), workers=settings.argon2_workers) as pool,
+        wires.opened() as wire,
     ):
         keys = SigningKeys(database=database, seal=Seal(secret), clock=clock)
         await keys.load()
@@ -67,7 +75,13 @@ async def serving(
         sweeping = Sweeping(database=database, clock=clock)
         relay = Relay(database=database, table=models.outbox, bus=bus)
         servicer = _servicer(
-            settings, database=database, passwords=pool, access_tokens=access_tokens, endings=endings, clock=clock
+            settings,
+            database=database,
+            passwords=pool,
+            access_tokens=access_tokens,
+            endings=endings,
+            wire=wire,
+            clock=clock,
         )
         async with (
             process.background(revocations.run, relay.run, endings.run, post.run, keys.run, sweeping.run),
@@ -91,6 +105,7 @@ def _servicer(
     passwords: Passwords,
     access_tokens: AccessTokens,
     endings: Endings,
+    wire: Wire,
     clock: Clock,
 ) -> Auth:
     """Everything that the RPCs are made of."""
@@ -115,11 +130,29 @@ def _servicer(
         second_factors=SecondFactors(
             database=database, reauthentication=reauthentication, seal=seal, codes=codes, clock=clock
         ),
+        identities=Identities(database=database, clock=clock),
+        journeys=_journeys(settings, database=database, challenges=challenges, wire=wire, clock=clock),
+        public_url=str(settings.public_url),
         refreshing=Refreshing(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
         api_keys=ApiKeys(database=database, access_tokens=access_tokens, endings=endings, clock=clock),
         administration=Administration(database=database, endings=endings, clock=clock),
         database=database,
         secure_cookies=settings.production,
+    )
+
+
+def _journeys(
+    settings: AuthSettings, *, database: Database, challenges: Challenges, wire: Wire, clock: Clock
+) -> Journeys:
+    """Signing in by the providers that are configured."""
+    make = partial(Provider, wire=wire, public_url=str(settings.public_url), clock=clock)
+    return Journeys(
+        database=database,
+        providers=[make(configured) for configured in settings.oidc_providers],
+        trips=Trips(seal=Seal(settings.service_secret.get_secret_value(), purpose="oidc"), clock=clock),
+        return_paths=settings.oidc_return_paths,
+        challenges=challenges,
+        clock=clock,
     )
 
 

@@ -29,6 +29,8 @@ class Fact(StrEnum):
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     ROLE_CHANGED = "user.role_changed"
+    IDENTITY_LINKED = "identity.linked"
+    IDENTITY_UNLINKED = "identity.unlinked"
     MFA_ENABLED = "mfa.enabled"
     MFA_DISABLED = "mfa.disabled"
     MFA_CODE_WRONG = "mfa.code_wrong"

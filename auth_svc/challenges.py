@@ -44,7 +44,6 @@ class Challenges:
         """What the first factor opens. The user is locked, verified and not disabled."""
         if await second_factor_store.find_confirmed(session, user.id) is None:
             return await open_session(session, user, caller, access_tokens=self._access_tokens, now=now)
-        await second_factor_store.drop_expired_challenges(session, user.id, now=now)
         token = Token(tokens.new_token(), now + _LIFE)
         session.add(_kept(token, user))
         return Challenged(token)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from svckit.identity import Role
@@ -154,6 +154,27 @@ class Ending(Base):
 
     session_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     ended_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Identity(Base):
+    """An account at an OpenID Connect provider that can sign in to one here; see `oidc.identities`."""
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject", name="identities_subject"),
+        UniqueConstraint("user_id", "issuer", name="identities_one_each"),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    provider: Mapped[str]
+    """Its name here; who it really is, is the issuer."""
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str]
+    """As the provider had verified it at that time; may be empty."""
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
 
 
 class SecondFactor(Base):

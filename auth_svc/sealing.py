@@ -7,6 +7,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 _PURPOSE = b"auth_svc sealing 1"
+# Some of the seals go through strangers' hands: no other algorithm than ours is tried, however costly it may be.
+_ALGORITHMS = ["dir", "A256GCM"]
 
 
 class BrokenSeal(Exception):
@@ -21,8 +23,9 @@ class Seal:
     the secrets of authenticator apps are lost with MFA_SECRET, and their owners need a recovery code.
     """
 
-    def __init__(self, secret: str) -> None:
-        self._key = OctKey.import_key(hmac.digest(secret.encode(), _PURPOSE, "sha256"))
+    def __init__(self, secret: str, *, purpose: str = "") -> None:
+        """What is sealed for one purpose cannot be opened for another."""
+        self._key = OctKey.import_key(hmac.digest(secret.encode(), _PURPOSE + purpose.encode(), "sha256"))
 
     def seal(self, secret: bytes) -> str:
         return jwe.encrypt_compact({"alg": "dir", "enc": "A256GCM"}, secret, self._key)
@@ -30,7 +33,7 @@ class Seal:
     def open(self, sealed: str) -> bytes:
         """What was sealed; raises `BrokenSeal`."""
         try:
-            plaintext = jwe.decrypt_compact(sealed, self._key).plaintext
-        except JoseError as error:
+            plaintext = jwe.decrypt_compact(sealed, self._key, algorithms=_ALGORITHMS).plaintext
+        except (JoseError, ValueError) as error:
             raise BrokenSeal from error
         return plaintext or b""

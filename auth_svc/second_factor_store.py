@@ -56,7 +56,3 @@ async def lock_challenged(session: AsyncSession, digest: bytes) -> User | None:
 async def find_challenge(session: AsyncSession, digest: bytes, *, now: datetime) -> Challenge | None:
     """The challenge, if it is still good."""
     return await session.scalar(select(Challenge).where(Challenge.digest == digest, Challenge.expires_at > now))
-
-
-async def drop_expired_challenges(session: AsyncSession, user_id: str, *, now: datetime) -> None:
-    await session.execute(delete(Challenge).where(Challenge.user_id == user_id, Challenge.expires_at <= now))

@@ -8,7 +8,7 @@ import structlog
 
 from auth_svc import store
 from auth_svc.clock import Clock
-from auth_svc.models import ApiKey, Attempts, AuditEvent, Ending, Mailing, MailToken, RefreshToken, Session
+from auth_svc.models import ApiKey, Attempts, AuditEvent, Challenge, Ending, Mailing, MailToken, RefreshToken, Session
 from auth_svc.store import Times
 from svckit.postgres import Database
 
@@ -21,6 +21,7 @@ _BATCH = 5_000
 _KEPT: Mapping[Times, timedelta] = {
     MailToken.expires_at: timedelta(0),
     RefreshToken.expires_at: timedelta(0),
+    Challenge.expires_at: timedelta(0),
     Session.expires_at: timedelta(days=30),
     Session.revoked_at: timedelta(days=30),
     ApiKey.expires_at: timedelta(days=30),

@@ -35,6 +35,8 @@ _CLIENT_GONE = 499
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
 _FORWARDING = Forwarding(("Idempotency-Key", "Last-Event-ID"))
+# What auth has a browser bring back from an OpenID Connect provider; sent by it to those paths only.
+_OIDC_COOKIE, _OIDC_KEY = "oidc", "x-cookie-oidc"
 
 
 class Requests:
@@ -153,6 +155,8 @@ class Requests:
         ]
         if caller.access_token:
             metadata.append((identity.AUTHORIZATION_KEY, f"Bearer {caller.access_token}"))
+        if cookie := request.cookies.get(_OIDC_COOKIE):
+            metadata.append((_OIDC_KEY, _visible(cookie)))
         metadata += _FORWARDING.metadata(request.headers)
         return metadata
 

@@ -7,7 +7,7 @@ from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.accounts import Accounts
 from auth_svc.own_account import OwnAccount
-from auth_svc.servicer.bridge import caller_of, set_cookie, user_message
+from auth_svc.servicer.bridge import caller_of, forget_session, user_message
 from svckit import identity
 from svckit.rpc.call import Context
 
@@ -37,7 +37,7 @@ class AccountRpcs(AuthServiceServicer):
 
     async def DeleteMe(self, request: pb.DeleteMeRequest, context: Context) -> pb.DeleteMeResponse:
         await self.own_account.delete(password=request.password, caller=caller_of(context))
-        await set_cookie(context, "", seconds=0, secure=self.secure_cookies)
+        await forget_session(context, secure=self.secure_cookies)
         return pb.DeleteMeResponse()
 
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:

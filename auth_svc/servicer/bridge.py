@@ -38,19 +38,31 @@ def _host(peer: str) -> str:
     return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
-async def set_cookie(context: Context, value: str, *, seconds: int, secure: bool) -> None:
-    """Have a browser keep the session cookie that long; 0 removes it. `secure`: it is sent over HTTPS only."""
-    attributes = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
-    await context.send_initial_metadata((("set-cookie", f"session={value}; {attributes}"),))
+def cookie(name: str, value: str, *, path: str, seconds: int, secure: bool) -> str:
+    """A cookie for a browser to keep that long; 0 removes it. `secure`: it is sent over HTTPS only."""
+    attributes = f"Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+    return f"{name}={value}; {attributes}"
 
 
-def role_of(role: pb.Role.ValueType) -> Role:
-    return next(ours for ours, theirs in _ROLES.items() if theirs == role)
+def session_cookie(signed_in: SignedIn, *, secure: bool) -> str:
+    """The cookie of the session that was just opened."""
+    seconds = int(LONGEST_LIFE.total_seconds())
+    return cookie("session", signed_in.session.value, path="/", seconds=seconds, secure=secure)
 
 
 async def keep_signed_in(context: Context, signed_in: SignedIn, *, secure: bool) -> None:
     """Have a browser keep the session that was just opened."""
-    await set_cookie(context, signed_in.session.value, seconds=int(LONGEST_LIFE.total_seconds()), secure=secure)
+    await context.send_initial_metadata((("set-cookie", session_cookie(signed_in, secure=secure)),))
+
+
+async def forget_session(context: Context, *, secure: bool) -> None:
+    """Have a browser forget its session."""
+    gone = cookie("session", "", path="/", seconds=0, secure=secure)
+    await context.send_initial_metadata((("set-cookie", gone),))
+
+
+def role_of(role: pb.Role.ValueType) -> Role:
+    return next(ours for ours, theirs in _ROLES.items() if theirs == role)
 
 
 def user_message(user: models.User) -> pb.User:
@@ -76,6 +88,16 @@ def token_pair(tokens: Tokens) -> pb.TokenPair:
 
 def challenge_message(challenged: Challenged) -> pb.MfaChallenge:
     return pb.MfaChallenge(token=challenged.token.value, expire_time=timestamp(challenged.token.expires_at))
+
+
+def identity_message(row: models.Identity) -> pb.Identity:
+    return pb.Identity(
+        id=row.id,
+        provider=row.provider,
+        email=row.email,
+        create_time=timestamp(row.created_at),
+        last_used_time=timestamp(row.last_used_at),
+    )
 
 
 def session_message(session: models.Session, *, current: str) -> pb.Session:

@@ -11,9 +11,9 @@ from auth_svc.refreshing import Refreshing
 from auth_svc.servicer.bridge import (
     caller_of,
     challenge_message,
+    forget_session,
     keep_signed_in,
     session_message,
-    set_cookie,
     token_pair,
     user_message,
 )
@@ -41,7 +41,7 @@ class SessionRpcs(AuthServiceServicer):
 
     async def SignOut(self, request: pb.SignOutRequest, context: Context) -> pb.SignOutResponse:
         await self.sessions.sign_out(caller_of(context))
-        await set_cookie(context, "", seconds=0, secure=self.secure_cookies)
+        await forget_session(context, secure=self.secure_cookies)
         return pb.SignOutResponse()
 
     async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
