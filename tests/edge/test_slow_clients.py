@@ -4,13 +4,18 @@ import asyncio
 import json
 import re
 import socket
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import aiohttp
+import grpc
 import pytest
+from chatmesh.chat.v1 import chat_pb2
 from pydantic import ValidationError
 
 from edge.settings import EdgeSettings
+from svckit.ids import new_id
+from tests import callers
 from tests.edge.conftest import Start
 
 
@@ -95,6 +100,49 @@ async def test_a_body_that_does_not_come_is_given_up(start_edge: Start, path: by
         writer.close()
 
     assert head.startswith(b"HTTP/1.1 408 ")
+
+
+class Talker(grpc.GenericRpcHandler):
+    """A chat service that talks without an end, to whoever asks; `cut_off` is set when it was made to stop."""
+
+    def __init__(self) -> None:
+        self.cut_off = asyncio.Event()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        if not handler_call_details.method.endswith("/StreamMessage"):
+            return None
+        return grpc.unary_stream_rpc_method_handler(self._talk)
+
+    async def _talk(self, _request: bytes, _context: object) -> AsyncIterator[bytes]:
+        delta = chat_pb2.Delta(text="word " * 10_000)
+        event = chat_pb2.StreamMessageResponse(event=chat_pb2.GenerationEvent(delta=delta)).SerializeToString()
+        try:
+            while True:
+                yield event
+        finally:
+            self.cut_off.set()
+
+
+async def test_a_stream_whose_client_takes_nothing_is_ended_at_the_service_too(
+    start_edge: Start, auth_address: str
+) -> None:
+    talker, server = Talker(), grpc.aio.server()
+    server.add_generic_rpc_handlers((talker,))
+    chat = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    token = dict(callers.signed_in(new_id()))["authorization"].encode()
+    head = b"POST /api/chat HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: " + token
+    async with start_edge(chat_service_url=chat, auth_service_url=auth_address, stall_timeout=0.3) as url:
+        reader, writer = await connected(url)
+        writer.write(head + b"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        async with asyncio.timeout(10):
+            begun = await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(30):
+            await talker.cut_off.wait()
+        writer.close()
+    await server.stop(None)
+
+    assert begun.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_client_that_takes_nothing_is_cut_off(start_edge: Start) -> None:
