@@ -176,7 +176,7 @@ def _needs_websocket(route: Route) -> bool:
 
 
 def _fits_websocket(route: Route) -> bool:
-    return (route.streaming or route.streams_requests) and not route.raw_reply
+    return (route.streaming or route.streams_requests) and not (route.raw_reply or route.raw_request)
 
 
 def _is_conditional(route: Route) -> bool:
