@@ -19,6 +19,7 @@ from auth_svc.challenges import Challenges
 from auth_svc.clock import Clock
 from auth_svc.codes import Codes
 from auth_svc.endings import Endings
+from auth_svc.exporting import Exporting
 from auth_svc.letters import Stationery
 from auth_svc.oidc import wire as wires
 from auth_svc.oidc.identities import Identities
@@ -130,6 +131,7 @@ def _servicer(
         second_factors=SecondFactors(
             database=database, reauthentication=reauthentication, seal=seal, codes=codes, clock=clock
         ),
+        exporting=Exporting(database=database, clock=clock),
         identities=Identities(database=database, clock=clock),
         journeys=_journeys(settings, database=database, challenges=challenges, wire=wire, clock=clock),
         public_url=str(settings.public_url),

@@ -214,6 +214,12 @@ async def living_sessions(
     return (await session.scalars(found.where(Session.id < before) if before else found)).all()
 
 
+async def sessions_of(session: AsyncSession, user_id: str, *, limit: int) -> Sequence[Session]:
+    """Newest first, ended ones included."""
+    found = select(Session).where(Session.user_id == user_id).order_by(Session.id.desc()).limit(limit)
+    return (await session.scalars(found)).all()
+
+
 async def touch_session(session: AsyncSession, session_id: str, *, now: datetime, expires_at: datetime) -> None:
     """Note that a session was used."""
     touched = update(Session).where(Session.id == session_id, _alive(now))

@@ -6,13 +6,23 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.accounts import Accounts
+from auth_svc.exporting import Exporting
 from auth_svc.own_account import OwnAccount
-from auth_svc.servicer.bridge import caller_of, forget_session, user_message
+from auth_svc.servicer.bridge import (
+    api_key_message,
+    audit_event_message,
+    caller_of,
+    forget_session,
+    identity_message,
+    session_message,
+    user_message,
+)
 from svckit import identity
 from svckit.rpc.call import Context
 
 # Said to everybody who signs up or asks for a mail, whether or not one is sent.
 _SEE_MAIL = "If this address can be used, a mail is on its way to it: open the link in it to go on."
+_AS_FILE = ("content-disposition", 'attachment; filename="chatmesh-account.json"')
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,6 +31,7 @@ class AccountRpcs(AuthServiceServicer):
 
     accounts: Accounts
     own_account: OwnAccount
+    exporting: Exporting
     secure_cookies: bool
 
     async def SignUp(self, request: pb.SignUpRequest, context: Context) -> pb.SignUpResponse:
@@ -39,6 +50,19 @@ class AccountRpcs(AuthServiceServicer):
         await self.own_account.delete(password=request.password, caller=caller_of(context))
         await forget_session(context, secure=self.secure_cookies)
         return pb.DeleteMeResponse()
+
+    async def ExportMe(self, request: pb.ExportMeRequest, context: Context) -> pb.ExportMeResponse:
+        caller = caller_of(context)
+        found = await self.exporting.export(caller)
+        await context.send_initial_metadata((_AS_FILE,))
+        return pb.ExportMeResponse(
+            user=user_message(found.user),
+            mfa_enabled=found.mfa_enabled,
+            identities=[identity_message(row) for row in found.identities],
+            sessions=[session_message(row, current=caller.session_id) for row in found.sessions],
+            api_keys=[api_key_message(row) for row in found.api_keys],
+            audit_events=[_without_others(audit_event_message(row), caller.user_id) for row in found.audit_events],
+        )
 
     async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
         return pb.VerifyEmailResponse(
@@ -64,3 +88,11 @@ class AccountRpcs(AuthServiceServicer):
             current=request.current_password, new=request.new_password, caller=caller_of(context)
         )
         return pb.ChangePasswordResponse()
+
+
+def _without_others(event: pb.AuditEvent, user_id: str) -> pb.AuditEvent:
+    """The event as its user may see it: where an administrator was who did it, is the administrator's own."""
+    if event.actor_id not in ("", user_id):
+        for field in ("actor_id", "session_id", "ip_address", "user_agent"):
+            event.ClearField(field)
+    return event

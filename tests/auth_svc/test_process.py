@@ -47,17 +47,22 @@ async def started(*module: str, env: dict[str, str]) -> AsyncIterator[Process]:
         await process.communicate()
 
 
+async def address_of(process: Process) -> str:
+    """Where a service that is starting listens, once it does."""
+    assert process.stdout is not None
+    said = b""
+    while b'"serving"' not in said:
+        said = await process.stdout.readline()
+        assert said, "it ended"
+    return str(json.loads(said)["address"])
+
+
 async def test_no_secret_gets_into_a_log_or_an_error_of_a_journey_that_also_fails(
     settings: AuthSettings, new_database: Callable[[], Awaitable[str]], inbox: tuple[Inbox, int]
 ) -> None:
     credential = ServiceCredential("edge", settings.service_secret.get_secret_value())
     async with started("auth_svc", env=environment(settings, await new_database())) as process:
-        assert process.stdout is not None
-        said = b""
-        while b'"serving"' not in said:
-            said = await process.stdout.readline()
-            assert said, "it ended"
-        address = json.loads(said)["address"]
+        address = await address_of(process)
         async with clients.channel(address, services=SERVICES, credential=credential) as channel:
             person = Person(AuthServiceStub(channel), inbox[0])
             secrets, errors = await _journey(person)
