@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc import audit, letters, recovery_codes, second_factor_store, store, totp
-from auth_svc.attempts import Rule
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.letters import Kind
@@ -19,8 +18,9 @@ from auth_svc.models import SecondFactor, User
 from auth_svc.sealing import Seal
 from svckit.errors import ResourceExhausted, ServiceError, Unauthenticated
 
-_WRONG_CODES = Rule(free=5)
-
+_FREE = 5  # wrong codes; each one after that makes the next wait twice as long
+_FIRST_WAIT = timedelta(seconds=1)
+_LONGEST_WAIT = timedelta(minutes=15)
 
 ShownKind: TypeAlias = Literal["code", "recovery_code", "password"]
 
@@ -68,7 +68,7 @@ class Codes:
         step = totp.matching_step(secret, code, now=now, after=factor.last_step)
         if step is None:
             factor.failures += 1
-            factor.blocked_until = now + _WRONG_CODES.delay(factor.failures)
+            factor.blocked_until = now + _wait_after(factor.failures)
             return _code_invalid()
         factor.failures, factor.last_step = 0, step
         return None
@@ -82,6 +82,11 @@ async def _use_recovery_code(
     await store.add_letter(session, letters.letter(Kind.RECOVERY_CODE_USED, user.email_key, now=now))
     audit.note(session, Fact.RECOVERY_CODE_USED, user_id=user.id, caller=caller, now=now)
     return None
+
+
+def _wait_after(failures: int) -> timedelta:
+    over = failures - _FREE
+    return timedelta(0) if over < 0 else min(_FIRST_WAIT * 2 ** min(over, 20), _LONGEST_WAIT)
 
 
 def _too_many(wait: timedelta) -> ResourceExhausted:

@@ -14,7 +14,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from auth_svc.models import (
     ApiKey,
-    Attempts,
     AuditEvent,
     Ending,
     Letter,
@@ -335,30 +334,6 @@ async def audit_events(
     return (
         await session.scalars(select(AuditEvent).where(*narrowed).order_by(AuditEvent.id.desc()).limit(limit))
     ).all()
-
-
-# --- attempts to sign in
-
-
-async def lock_attempts(session: AsyncSession, account: bytes) -> None:
-    """One transaction at a time counts an account's attempts. Whoever locks its user as well locks the user first."""
-    name = f"auth:attempts:{account.hex()}"
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
-
-
-async def find_attempts(session: AsyncSession, account: bytes, network: str) -> Attempts | None:
-    return await session.get(Attempts, (account, network), with_for_update=True)
-
-
-async def forget_attempts(session: AsyncSession, account: bytes) -> None:
-    await session.execute(delete(Attempts).where(Attempts.account == account))
-
-
-async def signed_in_from(session: AsyncSession, email_key: str, ip_address: str) -> bool:
-    """Whether there is a session of that account that was opened from there, alive or not."""
-    opened = select(Session.id).join(User, User.id == Session.user_id)
-    found = opened.where(User.email_key == email_key, Session.ip_address == ip_address).limit(1)
-    return await session.scalar(found) is not None
 
 
 # --- signing keys

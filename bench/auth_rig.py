@@ -93,7 +93,7 @@ async def _register(stub: "AuthServiceAsyncStub", addresses: Sequence[str], *, m
 def _mailed(mail: Path) -> dict[str, str]:
     """The tokens that have been mailed, by address."""
     tokens = {}
-    for path in mail.glob("*.eml"):
+    for path in mail.glob("[!.]*.eml"):
         letter = path.read_bytes()
         if found := re.search(rb"\?token=([\w-]+)", letter):
             to = email.message_from_bytes(letter, policy=default)["To"]
