@@ -156,6 +156,7 @@ async def _sign_up_again(session: AsyncSession, new: User) -> Kind:
 async def _take_over(session: AsyncSession, user: User, new: User) -> None:
     """Put a new sign-up in the place of one that was never verified; what was mailed for that is void."""
     user.email, user.name, user.password_hash = new.email, new.name, new.password_hash
+    user.created_at = new.created_at
     await store.void_mail_tokens(session, user.id)
     await store.drop_letters_to(session, user.email_key, kind=Kind.VERIFY_ADDRESS)
 

@@ -102,6 +102,13 @@ async def delete_user(session: AsyncSession, user: User) -> None:
     await session.execute(delete(User).where(User.id == user.id))
 
 
+async def delete_unverified(session: AsyncSession, before: datetime, *, limit: int) -> list[str]:
+    """Delete accounts from before that time whose address was never verified; the ids of some of them."""
+    old = select(User.id).where(User.verified_at.is_(None), User.created_at < before).limit(limit)
+    gone = delete(User).where(User.id.in_(old.with_for_update(skip_locked=True)), User.verified_at.is_(None))
+    return list(await session.scalars(gone.returning(User.id)))
+
+
 # --- mailed tokens
 
 

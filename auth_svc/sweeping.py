@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
+from chatmesh.events.v1.events_pb2 import UserDeleted
 
-from auth_svc import store
+from auth_svc import models, store
 from auth_svc.clock import Clock
 from auth_svc.models import ApiKey, Attempts, AuditEvent, Challenge, Ending, Mailing, MailToken, RefreshToken, Session
 from auth_svc.store import Times
+from svckit import events, outbox
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
@@ -32,6 +34,10 @@ _KEPT: Mapping[Times, timedelta] = {
 }
 
 
+# How long an address waits for its owner: it may be somebody's who never wanted an account.
+_UNVERIFIED = timedelta(days=30)
+
+
 class Sweeping:
     """Sweeps; replicas may do it at once."""
 
@@ -44,6 +50,7 @@ class Sweeping:
         while True:
             for column, kept in _KEPT.items():
                 await self._sweep(column, self._clock() - kept)
+            await self._forget_unverified()
             await asyncio.sleep(_EVERY.total_seconds())
 
     async def _sweep(self, column: Times, before: datetime) -> None:
@@ -55,3 +62,13 @@ class Sweeping:
             total += deleted
         if total:
             log.info("swept", rows=total, older_by=str(column))
+
+    async def _forget_unverified(self) -> None:
+        """Delete accounts that nobody has ever signed in to, and tell the other services."""
+        now, deleted = self._clock(), [""]
+        while deleted:
+            async with self._database.transaction() as session:
+                deleted = await store.delete_unverified(session, now - _UNVERIFIED, limit=_BATCH)
+                for user_id in deleted:
+                    told = events.event(UserDeleted(user_id=user_id), source="auth", about=user_id, time=now)
+                    await outbox.add(session, models.outbox, told)

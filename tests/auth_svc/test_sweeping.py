@@ -5,7 +5,7 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import func, select
 
-from auth_svc.models import Base
+from auth_svc.models import Base, User
 from svckit import postgres
 from svckit.postgres import Database
 from tests.auth_svc.conftest import MovedClock, Start
@@ -60,6 +60,28 @@ async def test_what_is_over_is_deleted_in_its_time_and_what_lives_stays(
         await at(timedelta(days=38), everything | later)
         await at(timedelta(days=179), everything | later)
         await at(timedelta(days=181), everything | later | {"audit_events": 0})
+
+
+async def test_an_address_that_nobody_verifies_is_forgotten_after_thirty_days(
+    start: Start, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    clock, url = MovedClock(), await new_database()
+    async with start(database_url=url, clock=clock) as auth:
+        waiting, again, verified = auth.person(), auth.person(), auth.person()
+        for person in (waiting, again):
+            await person.sign_up()
+        await verified.register()
+        clock.ahead = timedelta(days=29)
+        await again.sign_up()
+    clock.ahead = timedelta(days=31)
+    async with start(database_url=url, clock=clock), postgres.connected(url, pool_size=1) as database:
+
+        async def addresses() -> set[str] | None:
+            async with database.transaction() as session:
+                found = set(await session.scalars(select(User.email)))
+            return found if waiting.address not in found else None
+
+        assert await until(addresses) == {again.address, verified.address}
 
 
 async def _same(database: Database, expected: Mapping[str, int]) -> bool:
