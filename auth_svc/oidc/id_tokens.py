@@ -97,8 +97,12 @@ def _registry(expected: Expected, now: datetime) -> jwt.JWTClaimsRegistry:
 
 
 def _profile(claims: Mapping[str, Any]) -> Profile:
-    subject, email, name = claims["sub"], claims.get("email"), claims.get("name")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+    subject, email, name = claims["sub"], _text(claims.get("email")), _text(claims.get("name"))
+    if not (isinstance(subject, str) and subject.isascii() and 0 < len(_text(subject)) <= _LONGEST_SUBJECT):
         raise BadToken("its subject is none")
-    verified = isinstance(email, str) and claims.get("email_verified") is True
-    return Profile(subject, str(email) if verified else "", name if isinstance(name, str) else "")
+    return Profile(subject, email if claims.get("email_verified") is True else "", name)
+
+
+def _text(claim: object) -> str:
+    """A claim that is a text and can be kept as one; PostgreSQL has no NUL."""
+    return claim if isinstance(claim, str) and claim.isprintable() else ""

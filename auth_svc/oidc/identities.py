@@ -19,6 +19,7 @@ from auth_svc.clock import Clock
 from auth_svc.letters import Kind
 from auth_svc.models import Identity, User
 from auth_svc.oidc.id_tokens import Profile
+from auth_svc.oidc.trips import Trip
 from svckit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from svckit.ids import new_id
 from svckit.postgres import Database
@@ -57,15 +58,16 @@ async def owner(session: AsyncSession, vouched: Vouched) -> User:
     return user
 
 
-async def link(session: AsyncSession, user_id: str, vouched: Vouched) -> None:
-    """Make the identity that user's, who has asked for it.
+async def link(session: AsyncSession, trip: Trip, vouched: Vouched) -> None:
+    """Make the identity the user's who has set out to link it.
 
-    Raises AlreadyExists (IDENTITY_TAKEN), FailedPrecondition (IDENTITY_EXISTS, SIGN_IN_AGAIN) and Unauthenticated.
+    The session that set out must be alive: who was signed out by a password reset has nothing to link any more. Raises
+    AlreadyExists (IDENTITY_TAKEN) and FailedPrecondition (IDENTITY_EXISTS, SIGN_IN_AGAIN).
     """
-    if vouched.caller.user_id not in ("", user_id):
-        raise FailedPrecondition("you have signed in as somebody else meanwhile", reason="SIGN_IN_AGAIN")
-    if (user := await store.lock_user(session, user_id)) is None:
-        raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
+    user, now = await store.lock_user(session, trip.user_id), vouched.now
+    own = await store.find_own_session(session, trip.session_id, user_id=trip.user_id, now=now)
+    if user is None or own is None or vouched.caller.user_id not in ("", user.id):
+        raise FailedPrecondition("the session that began this has ended: sign in again", reason="SIGN_IN_AGAIN")
     await _join(session, _enabled(user), vouched, tell=True)
 
 

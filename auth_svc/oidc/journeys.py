@@ -79,9 +79,11 @@ class Journeys:
         """
         issuer, now = self._provider(provider).configured.issuer, self._clock()
         async with self._database.transaction() as session:
-            reauthentication.refuse_stale(await sessions.own_session(session, caller, now=now), now)
+            own = await sessions.own_session(session, caller, now=now)
+            reauthentication.refuse_stale(own, now)
             await identities.refuse_second(session, caller.user_id, issuer)
-        return await self._depart(Trip(provider=provider, return_to=self._path(return_to), user_id=caller.user_id))
+        trip = Trip(provider=provider, return_to=self._path(return_to), user_id=own.user_id, session_id=own.id)
+        return await self._depart(trip)
 
     async def arrive(self, provider: str, returned: Returned, caller: Caller) -> Arrival:
         """Take a browser in. Raises what the contract says of CompleteOidc."""
@@ -100,7 +102,7 @@ class Journeys:
         )
         async with self._database.transaction() as session:
             if trip.user_id:
-                await identities.link(session, trip.user_id, vouched)
+                await identities.link(session, trip, vouched)
                 return Arrival(trip.return_to, None)
             user = await identities.owner(session, vouched)
             return Arrival(trip.return_to, await self._challenges.admit(session, user, caller, now=vouched.now))

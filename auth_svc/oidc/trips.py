@@ -7,8 +7,8 @@ The cookie holds 256 random bits that the provider never sees. Nonce and code ve
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 
 from auth_svc import tokens
 from auth_svc.clock import Clock
@@ -20,11 +20,12 @@ LIFE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
-    """Where a browser went and what for; `user_id` is whom to link the identity to, empty to sign in."""
+    """Where a browser went and what for: to sign in, or to link the identity to that user by that session."""
 
     provider: str
     return_to: str
     user_id: str = ""
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,20 @@ class Trips:
         """What the browser takes along, and the `state` for the provider to send back."""
         luggage = Luggage(tokens.new_token())
         until = self._clock() + LIFE
-        told = [trip.provider, trip.return_to, trip.user_id, _mark(luggage), until.timestamp()]
+        told = {"trip": asdict(trip), "mark": _mark(luggage), "until": until.timestamp()}
         return luggage, self._seal.seal(json.dumps(told).encode())
 
     def end(self, state: str, cookie: str, *, provider: str) -> tuple[Luggage, Trip]:
         """The trip that a browser comes back from; InvalidArgument (OIDC_STATE_INVALID) if it is none of its own."""
         luggage = Luggage(cookie)
         try:
-            name, return_to, user_id, mark, until = json.loads(self._seal.open(state))
+            told = json.loads(self._seal.open(state))
         except BrokenSeal:
             raise _invalid() from None
-        over = datetime.fromtimestamp(until, self._clock().tzinfo) <= self._clock()
-        if over or name != provider or mark != _mark(luggage):
+        trip, over = Trip(**told["trip"]), told["until"] <= self._clock().timestamp()
+        if over or trip.provider != provider or told["mark"] != _mark(luggage):
             raise _invalid()
-        return luggage, Trip(provider=name, return_to=return_to, user_id=user_id)
+        return luggage, trip
 
 
 def _mark(luggage: Luggage) -> str:

@@ -73,11 +73,11 @@ class IdentityRpcs(AuthServiceServicer):
         return cookie(_COOKIE, departure.cookie, path=_PATH, seconds=seconds, secure=self.secure_cookies)
 
     def _cookies(self, arrival: Arrival) -> list[str]:
-        """The luggage's end, and the session's beginning."""
+        """The session's beginning, then the luggage's end: in front of another one, some versions of curl miss it."""
         gone = cookie(_COOKIE, "", path=_PATH, seconds=0, secure=self.secure_cookies)
         if not isinstance(arrival.entered, SignedIn):
             return [gone]
-        return [gone, session_cookie(arrival.entered, secure=self.secure_cookies)]
+        return [session_cookie(arrival.entered, secure=self.secure_cookies), gone]
 
     def _onward(self, arrival: Arrival) -> str:
         """Where the browser goes; a challenge goes along as a fragment, which no server and no log sees."""

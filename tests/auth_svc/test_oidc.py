@@ -334,6 +334,23 @@ async def test_a_link_is_not_finished_by_somebody_else(
     assert (type(error), error.reason) == (FailedPrecondition, "SIGN_IN_AGAIN")
 
 
+async def test_whoever_was_signed_out_by_a_password_reset_has_nothing_to_link_any_more(
+    auth: Auth, traveller: Traveller, provider: RealProvider
+) -> None:
+    """A stolen session sets out to link the thief's identity; the owner resets the password before it is back."""
+    owner = Person(auth.stub, auth.inbox)
+    await owner.register()
+    await traveller.leave_to_link(bearer((await owner.tokens()).access_token))
+    brought = await provider.consent(traveller.url, new_id())
+    await auth.stub.ForgotPassword(pb.ForgotPasswordRequest(email=owner.address))
+    token = await owner.mailed_token()
+    await auth.stub.ResetPassword(pb.ResetPasswordRequest(token=token, password="another password"))
+
+    error = await refusal(traveller.come_back(brought))
+
+    assert (type(error), error.reason) == (FailedPrecondition, "SIGN_IN_AGAIN")
+
+
 async def test_a_link_is_begun_soon_after_signing_in_and_once_for_each_provider(
     auth: Auth, traveller: Traveller, provider: RealProvider, clock: MovedClock
 ) -> None:

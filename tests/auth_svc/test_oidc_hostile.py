@@ -113,6 +113,7 @@ async def test_the_code_is_redeemed_with_the_verifier_of_the_challenge(
         pytest.param({"sub": None}, id="no subject"),
         pytest.param({"sub": ""}, id="empty subject"),
         pytest.param({"sub": 7}, id="subject of another type"),
+        pytest.param({"sub": "nul\0"}, id="subject that cannot be kept"),
         pytest.param({"key": STRANGER}, id="another's signature"),
         pytest.param({"header": {"kid": "unknown"}, "key": STRANGER}, id="unknown key"),
         pytest.param({"header": {"jwk": STRANGER.as_dict(private=False)}, "key": STRANGER}, id="key in the header"),

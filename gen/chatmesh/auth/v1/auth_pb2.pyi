@@ -1946,7 +1946,7 @@ Global___BeginOidcSignInResponse: _TypeAlias = BeginOidcSignInResponse  # noqa: 
 
 @_typing.final
 class CompleteOidcRequest(_message.Message):
-    """Request of CompleteOidc, made by the provider (OpenID Connect Core 3.1.2.5, RFC 9207)."""
+    """Request of CompleteOidc, made by the provider (OpenID Connect Core 3.1.2.5, RFC 9207). All of it fits into a URL."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

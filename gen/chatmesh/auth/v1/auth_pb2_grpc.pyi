@@ -236,7 +236,7 @@ class AuthServiceStub:
     PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
     FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
     of the address that is not verified (reason EMAIL_NOT_VERIFIED) or has another identity of that provider (reason
-    IDENTITY_EXISTS); linking, somebody else has signed in meanwhile (reason SIGN_IN_AGAIN).
+    IDENTITY_EXISTS); linking, the session that began it has ended (reason SIGN_IN_AGAIN).
     ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
     NOT_FOUND: no such provider.
     UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
@@ -475,7 +475,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
     FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
     of the address that is not verified (reason EMAIL_NOT_VERIFIED) or has another identity of that provider (reason
-    IDENTITY_EXISTS); linking, somebody else has signed in meanwhile (reason SIGN_IN_AGAIN).
+    IDENTITY_EXISTS); linking, the session that began it has ended (reason SIGN_IN_AGAIN).
     ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
     NOT_FOUND: no such provider.
     UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
@@ -881,7 +881,7 @@ class AuthServiceServicer:
         PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
         FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
         of the address that is not verified (reason EMAIL_NOT_VERIFIED) or has another identity of that provider (reason
-        IDENTITY_EXISTS); linking, somebody else has signed in meanwhile (reason SIGN_IN_AGAIN).
+        IDENTITY_EXISTS); linking, the session that began it has ended (reason SIGN_IN_AGAIN).
         ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
         NOT_FOUND: no such provider.
         UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
