@@ -20,6 +20,7 @@ from auth_svc.clock import Clock
 from auth_svc.codes import Codes
 from auth_svc.endings import Endings
 from auth_svc.exporting import Exporting
+from auth_svc.known_users import KnownUsers
 from auth_svc.letters import Stationery
 from auth_svc.oidc import wire as wires
 from auth_svc.oidc.identities import Identities
@@ -74,10 +75,12 @@ async def serving(
         post = Post(database=database, server=_smtp(settings), stationery=_stationery(settings), clock=clock)
         revocations = Revocations(redis)
         sweeping = Sweeping(database=database, clock=clock)
+        known_users = KnownUsers(database)
         relay = Relay(database=database, table=models.outbox, bus=bus)
         servicer = _servicer(
             settings,
             database=database,
+            known_users=known_users,
             passwords=pool,
             access_tokens=access_tokens,
             endings=endings,
@@ -85,7 +88,9 @@ async def serving(
             clock=clock,
         )
         async with (
-            process.background(revocations.run, relay.run, endings.run, post.run, keys.run, sweeping.run),
+            process.background(
+                revocations.run, relay.run, endings.run, post.run, keys.run, sweeping.run, known_users.run
+            ),
             server.running(
                 name=_NAME,
                 services=[Service(_AUTH, add_AuthServiceServicer_to_server, servicer)],
@@ -103,6 +108,7 @@ def _servicer(
     settings: AuthSettings,
     *,
     database: Database,
+    known_users: KnownUsers,
     passwords: Passwords,
     access_tokens: AccessTokens,
     endings: Endings,
@@ -117,7 +123,12 @@ def _servicer(
     return Auth(
         accounts=Accounts(database=database, passwords=passwords, endings=endings, clock=clock),
         own_account=OwnAccount(
-            database=database, passwords=passwords, reauthentication=reauthentication, endings=endings, clock=clock
+            database=database,
+            known_users=known_users,
+            passwords=passwords,
+            reauthentication=reauthentication,
+            endings=endings,
+            clock=clock,
         ),
         sessions=Sessions(
             database=database,

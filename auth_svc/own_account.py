@@ -11,6 +11,7 @@ from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.endings import Endings
+from auth_svc.known_users import KnownUsers
 from auth_svc.letters import Kind
 from auth_svc.models import User
 from auth_svc.passwords import Passwords
@@ -27,12 +28,14 @@ class OwnAccount:
         self,
         *,
         database: Database,
+        known_users: KnownUsers,
         passwords: Passwords,
         reauthentication: Reauthentication,
         endings: Endings,
         clock: Clock,
     ) -> None:
         self._database = database
+        self._known_users = known_users
         self._passwords = passwords
         self._reauthentication = reauthentication
         self._endings = endings
@@ -42,15 +45,18 @@ class OwnAccount:
         """The account of a signed-in caller; Unauthenticated if it is gone."""
         async with self._database.transaction() as session:
             user = await store.find_user(session, user_id)
-        if user is None or user.disabled_at is not None:
-            raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
-        return user
+        return _living(user)
+
+    async def show(self, user_id: str) -> User:
+        """The same, as it was remembered: for showing only."""
+        return _living(await self._known_users.find(user_id))
 
     async def rename(self, user_id: str, name: str | None) -> User:
         """The account, under its new name if there is one; InvalidArgument."""
         if name is not None:
             async with self._database.transaction() as session:
                 await store.rename_user(session, user_id, texts.line("name", name))
+            self._known_users.forget(user_id)
         return await self.find(user_id)
 
     async def delete(self, *, password: str, caller: Caller) -> None:
@@ -95,6 +101,12 @@ class OwnAccount:
             await store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))
             audit.note(session, Fact.PASSWORD_CHANGED, user_id=user.id, caller=caller, now=now)
         await self._endings.announce(ended)
+
+
+def _living(user: User | None) -> User:
+    if user is None or user.disabled_at is not None:
+        raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
+    return user
 
 
 async def _tell_deleted(session: AsyncSession, user: User, caller: Caller, now: datetime) -> None:

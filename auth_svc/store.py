@@ -29,6 +29,7 @@ from svckit.ids import new_id
 
 LETTERS_CHANNEL = "auth_letters"
 KEYS_CHANNEL = "auth_signing_keys"
+USERS_CHANNEL = "auth_users"  # a trigger of the table notifies
 
 Times: TypeAlias = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
 

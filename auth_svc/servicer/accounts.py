@@ -40,7 +40,7 @@ class AccountRpcs(AuthServiceServicer):
         return pb.SignUpResponse(message=_SEE_MAIL)
 
     async def GetMe(self, request: pb.GetMeRequest, context: Context) -> pb.GetMeResponse:
-        return pb.GetMeResponse(user=user_message(await self.own_account.find(identity.user_id())))
+        return pb.GetMeResponse(user=user_message(await self.own_account.show(identity.user_id())))
 
     async def UpdateMe(self, request: pb.UpdateMeRequest, context: Context) -> pb.UpdateMeResponse:
         name = request.name if request.HasField("name") else None
