@@ -5,7 +5,7 @@ import base64
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import quote_plus, urlencode
 
@@ -52,8 +52,8 @@ class Known:
 class Redeemable:
     """What a browser brought back, with what only it and we know."""
 
-    code: str
-    verifier: str
+    code: str = field(repr=False)
+    verifier: str = field(repr=False)
     nonce: str
 
 
