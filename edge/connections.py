@@ -1,4 +1,4 @@
-"""How many connections there may be, and a look at each of them once a second."""
+"""How many connections there may be, and a look at each of them every second or more often."""
 
 import asyncio
 from collections import Counter as Tally
@@ -9,7 +9,7 @@ import prometheus_client
 
 from edge.addresses import ClientAddresses, home, plain
 
-_PERIOD = 1.0  # seconds between two looks
+_LONGEST_PERIOD = 1.0  # seconds between two looks
 _OPEN = prometheus_client.Gauge("edge_connections", "Open connections.")
 _ENDED = prometheus_client.Counter("edge_connections_ended_total", "Connections that the edge ended.", ("reason",))
 
@@ -27,6 +27,11 @@ class ConnectionLimits:
     stall: float
     most: int
     most_per_address: int
+
+    @property
+    def period(self) -> float:
+        """Seconds between two looks: no limit is kept later than by as much again."""
+        return min(_LONGEST_PERIOD, self.head, self.stall)
 
 
 class Watched(Protocol):
@@ -73,7 +78,7 @@ class Connections:
         """Look for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_PERIOD)
+            await asyncio.sleep(self.limits.period)
             for connection in list(self._homes):
                 connection.look(loop.time())
 

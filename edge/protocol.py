@@ -23,7 +23,10 @@ log = structlog.get_logger(__name__)
 
 _MOST_TARGET_BYTES = 8 * 1024
 _MOST_HEADER_BYTES = 16 * 1024  # of one header; Node's limit
+# Of a head that is not whole yet: 128 headers of 16 kB each would be too much to keep for everybody.
+_MOST_HEAD_BYTES = 64 * 1024
 _HEADER_LIMITS = "A header may have 16384 bytes, and a request 128 headers."
+_HEAD_TOO_LARGE = Problem(431, "headers_too_large", "A request's head may have 65536 bytes.")
 _TOO_MANY = Problem(503, "too_many_connections", "There are too many connections, or too many from your address.")
 
 
@@ -59,13 +62,14 @@ class _Protocol(RequestHandler):
     aiohttp's own answers are plain text with the bytes in question, and its log lines hold tracebacks with them.
     """
 
-    __slots__ = ("_head_began", "_headers", "_open", "_unsent", "_unsent_since", "_wire")
+    __slots__ = ("_head_began", "_head_bytes", "_headers", "_open", "_unsent", "_unsent_since", "_wire")
 
     def __init__(self, server: Server, **limits: Any) -> None:
         super().__init__(server, **limits)
         self._headers = server.headers
         self._open = server.open
         self._head_began = 0.0  # when the first byte of a head came whose end has not; 0 if there is none
+        self._head_bytes = 0  # that have come of it
         self._unsent = math.inf  # bytes that the client has left to wait since `_unsent_since`
         self._unsent_since = 0.0
 
@@ -83,16 +87,21 @@ class _Protocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if not self._head_began and self._idle and data.strip():  # old clients end a body with an empty line
-            self._head_began = self._loop.time()
+            self._head_began, self._head_bytes = self._loop.time(), 0
         heads = self._request_count
         super().data_received(data)
         if self._request_count != heads:
             self._head_began = 0.0
+        elif self._head_began:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES and not self._wire.is_closing():
+                ended("large_head")
+                self._end_with(_HEAD_TOO_LARGE)
 
     @property
     def _idle(self) -> bool:
-        """Whether it waits for a request."""
-        return self._waiter is not None and not self._waiter.done()
+        """Whether it waits for a request; for the first one from the start, before aiohttp begins to wait."""
+        return not self._request_count or (self._waiter is not None and not self._waiter.done())
 
     def look(self, now: float) -> None:
         """See `connections.Watched`."""

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 
 from edge.settings import EdgeSettings
 from svckit.ids import new_id
+from svckit.local import Engines
 from tests import callers
 from tests.edge.conftest import Start
 
@@ -54,6 +58,33 @@ async def test_a_head_that_does_not_come_to_its_end_is_given_up(start_edge: Star
         assert await metric(url, ended("slow_head")) > 0
 
 
+async def test_a_head_that_begins_together_with_its_connection_is_given_up_too(engines: Engines) -> None:
+    # uvloop, which production runs on, may read before aiohttp waits for a request.
+    settings = {"EDGE_PORT": "0", "HEAD_TIMEOUT": "0.3", "REDIS_URL": engines.redis_url, "LOG_FORMAT": "json"}
+    edge = await asyncio.create_subprocess_exec(sys.executable, "-m", "edge", env=os.environ | settings, stdout=PIPE)
+    assert edge.stdout is not None
+    async with asyncio.timeout(20):
+        address = json.loads(await edge.stdout.readline())["address"]
+    with socket.create_connection(address.split(":")) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        reader, writer = await asyncio.open_connection(sock=client)
+        answer = await last_words(reader)
+        writer.close()
+    edge.terminate()
+    await edge.communicate()
+
+    assert answer == (408, "head_too_slow")
+
+
+async def test_a_head_that_is_too_large_is_given_up_before_it_is_whole(edge_url: str) -> None:
+    reader, writer = await connected(edge_url)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + (b"X: " + b"x" * 8000 + b"\r\n") * 9)
+    answer = await last_words(reader)
+    writer.close()
+
+    assert answer == (431, "headers_too_large")
+
+
 async def test_a_second_head_may_not_be_slower_than_the_first(start_edge: Start) -> None:
     async with start_edge(head_timeout=0.3) as url:
         reader, writer = await connected(url)
@@ -68,7 +99,7 @@ async def test_a_second_head_may_not_be_slower_than_the_first(start_edge: Start)
 
 
 async def test_an_empty_line_after_a_request_is_no_head(start_edge: Start) -> None:
-    async with start_edge(head_timeout=0.3, idle_timeout=2.5) as url:
+    async with start_edge(head_timeout=0.3, idle_timeout=1.5) as url:
         reader, writer = await connected(url)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         async with asyncio.timeout(10):
