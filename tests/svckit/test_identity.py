@@ -91,9 +91,9 @@ async def test_an_expired_token_is_told_apart_and_clocks_may_differ_a_little() -
         forge({}, payload(iss="elsewhere")),
         forge({}, payload(aud="elsewhere")),
         forge({}, payload(aud=["elsewhere"])),
-        forge({}, payload(nbf=int(datetime.now(UTC).timestamp()) + 600)),
+        forge({}, payload(nbf=int(datetime.now(UTC).timestamp()) + 86_400)),
         forge({}, payload(role="root")),
-        forge({}, payload(iat=int(datetime.now(UTC).timestamp()) + 600)),
+        forge({}, payload(iat=int(datetime.now(UTC).timestamp()) + 86_400)),
         forge({}, payload(exp="tomorrow")),
     ],
 )
