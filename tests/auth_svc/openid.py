@@ -128,6 +128,11 @@ class LyingProvider:
     async def keys(self, _request: web.Request) -> web.Response:
         return web.json_response({"keys": self.published})
 
+    async def never(self, _request: web.Request) -> web.Response:
+        """Let the caller wait."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
     async def redeem(self, request: web.Request) -> web.Response:
         self.asked.append({name: str(value) for name, value in (await request.post()).items()})
         body = {"access_token": "opaque", "token_type": "Bearer", "id_token": self.token}
@@ -141,7 +146,8 @@ async def lying_provider() -> AsyncIterator[LyingProvider]:
     app.router.add_get("/.well-known/openid-configuration", lying.describe)
     app.router.add_get("/jwks", lying.keys)
     app.router.add_post("/token", lying.redeem)
-    runner = web.AppRunner(app, access_log=None)
+    app.router.add_get("/never", lying.never)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, LOOPBACK, 0).start()
     lying.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"

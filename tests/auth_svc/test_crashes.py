@@ -15,10 +15,12 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceStub
 from sqlalchemy import text
 
+from auth_svc.clock import now
 from auth_svc.settings import AuthSettings
 from svckit import clients, postgres
 from svckit.local.ports import free_port
 from svckit.postgres import Database
+from tests.auth_svc.authenticator import Holder
 from tests.auth_svc.conftest import SERVICES, Auth
 from tests.auth_svc.person import Person, bearer, refused
 from tests.auth_svc.test_process import environment, started
@@ -131,3 +133,18 @@ async def test_a_deletion_that_is_cut_off_leaves_the_account_whole(
     assert len((await auth.stub.ListApiKeys(pb.ListApiKeysRequest(), metadata=token)).api_keys) == 1
     await auth.stub.DeleteMe(delete, metadata=token)
     assert await refused(person.sign_in())
+
+
+@pytest.mark.parametrize("table", ["letters", "outbox"])
+async def test_a_second_factor_that_is_cut_off_opens_no_session_and_can_be_shown_again(
+    auth: Auth, patient: Database, person: Person, table: str
+) -> None:
+    holder = Holder(person, now)
+    await holder.turn_on()
+    shown = pb.VerifyMfaRequest(challenge_token=await holder.challenge(), recovery_code=holder.recovery_codes[0])
+
+    await killed_at(auth.settings, table, lambda dying: dying.stub.VerifyMfa(shown), person, patient)
+
+    token = bearer((await auth.stub.VerifyMfa(shown)).tokens.access_token)
+    assert (await auth.stub.GetMfa(pb.GetMfaRequest(), metadata=token)).recovery_codes_left == 9
+    assert len((await auth.stub.ListSessions(pb.ListSessionsRequest(), metadata=token)).sessions) == 2

@@ -1,5 +1,6 @@
 """Signing in by a provider from PyPI: whose account it becomes, linking, and the second factor after it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -215,6 +216,29 @@ async def test_the_same_identity_is_the_same_account_whatever_its_address_is_by_
 
     assert await me(auth, metadata) == first
     assert (await identities(auth, metadata))[0].HasField("last_used_time")
+
+
+async def test_who_is_new_and_comes_back_many_times_at_once_gets_one_account(
+    auth: Auth, clock: MovedClock, provider: RealProvider
+) -> None:
+    email, subject = new_address(), new_id()
+    await provider.knows(subject, email=email, email_verified=True)
+    travellers = [Traveller(auth, "real") for _ in range(5)]
+    for traveller in travellers:
+        await traveller.leave()
+    brought = [await provider.consent(traveller.url, subject) for traveller in travellers]
+
+    answers = await asyncio.gather(
+        *(traveller.come_back(each) for traveller, each in zip(travellers, brought, strict=True))
+    )
+
+    exchanged = [
+        await auth.as_edge.ExchangeSession(pb.ExchangeSessionRequest(session_token=session_in(headers)))
+        for headers in answers
+    ]
+    users = [await me(auth, bearer(each.access_token)) for each in exchanged]
+    assert {user.id for user in users} == {users[0].id}
+    assert len(await identities(auth, bearer(exchanged[0].access_token))) == 1
 
 
 async def test_an_account_without_a_password_gets_one_by_a_reset(

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from joserfc.jwk import RSAKey
 
@@ -292,3 +293,9 @@ async def test_a_provider_that_is_away_is_unavailable_and_nothing_else_is(auth: 
 
     assert (type(error), error.reason) == (Unavailable, "OIDC_PROVIDER_UNAVAILABLE")
     assert await auth.person().register()
+
+
+async def test_nobody_waits_for_a_provider_that_never_answers(lying: LyingProvider) -> None:
+    async with wire.opened(aiohttp.ClientTimeout(total=0.1)) as opened:
+        with pytest.raises(Unavailable):
+            await opened.get(f"{lying.url}/never")
