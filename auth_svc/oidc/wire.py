@@ -52,10 +52,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def opened(timeout: aiohttp.ClientTimeout = _TIMEOUT) -> AsyncIterator[Wire]:
+async def opened(patience: aiohttp.ClientTimeout = _TIMEOUT) -> AsyncIterator[Wire]:
     """A wire that lives as long as the block."""
     headers = {"Accept": "application/json"}
-    async with aiohttp.ClientSession(timeout=timeout, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as http:
+    async with aiohttp.ClientSession(timeout=patience, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as http:
         yield Wire(http)
 
 
