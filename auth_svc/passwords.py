@@ -60,13 +60,14 @@ def refuse_weak(password: str, address: Address, *, field: str = "password") -> 
         raise InvalidArgument.of(field, f"must have {_SHORTEST} characters", reason="PASSWORD_TOO_SHORT")
     if folded.strip() in _common():
         raise InvalidArgument.of(field, "is one of the most common passwords", reason="PASSWORD_COMMON")
-    local_part = address.key.rpartition("@")[0].casefold()
-    if folded.strip() in {address.key.casefold(), address.typed.casefold()} or _core(folded) in {
-        _core(local_part),
-        _PRODUCT,
-    }:
+    if folded.strip() in {address.key.casefold(), address.typed.casefold()} or _core(folded) in _obvious(address):
         message = "must not be made of the e-mail address or of our name"
         raise InvalidArgument.of(field, message, reason="PASSWORD_GUESSABLE")
+
+
+def _obvious(address: Address) -> set[str]:
+    """What somebody who knows the owner tries first, digits and signs around it aside."""
+    return {_PRODUCT, _core(address.key.rpartition("@")[0].casefold())} - {""}
 
 
 def _core(folded: str) -> str:

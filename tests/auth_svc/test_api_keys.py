@@ -184,7 +184,14 @@ async def test_there_is_a_most_and_the_list_comes_in_pages(auth: Auth, token: st
 
 @pytest.mark.parametrize(
     ("request_", "field"),
-    [({"name": ""}, "name"), ({"name": "a\0b"}, "name"), ({"expire_time": Timestamp(seconds=1)}, "expire_time")],
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"expire_time": Timestamp(seconds=1)}, "expire_time"),
+        ({"expire_time": Timestamp(seconds=253_402_300_799)}, "expire_time"),
+        ({"expire_time": Timestamp(seconds=2**62)}, "expire_time"),
+        ({"expire_time": Timestamp(seconds=-(2**62))}, "expire_time"),
+    ],
 )
 async def test_what_cannot_be_a_key_is_refused_by_field(
     auth: Auth, token: str, request_: dict[str, object], field: str

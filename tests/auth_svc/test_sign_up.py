@@ -1,4 +1,5 @@
 import asyncio
+import uuid
 
 import pytest
 from chatmesh.auth.v1 import auth_pb2 as pb
@@ -122,6 +123,13 @@ async def test_a_password_counts_on_every_keyboard(auth: Auth) -> None:
 
     assert (await person.sign_in(password="cafe\u0301 office")).user.email == person.address
     assert await refused(person.sign_in(password="cafe office"))
+
+
+async def test_an_address_of_digits_does_not_make_every_password_of_digits_guessable(auth: Auth) -> None:
+    person = Person(auth.stub, auth.inbox, f"{uuid.uuid4().int}@example.com", "7316-5082-9941")
+    await person.register()
+
+    assert (await person.sign_in()).user.email == person.address
 
 
 async def test_a_password_is_never_cut(auth: Auth) -> None:

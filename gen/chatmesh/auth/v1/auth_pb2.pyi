@@ -1074,7 +1074,7 @@ class CreateApiKeyRequest(_message.Message):
     """1 to 100 characters."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Absent: it does not expire."""
+        """At most 10 years from now. Absent: it does not expire."""
 
     def __init__(
         self,
