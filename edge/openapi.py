@@ -38,9 +38,16 @@ is given twice. NaN and infinite numbers are the texts `NaN`, `Infinity` and `-I
 **Streams.** A route that streams answers Server-Sent Events, one JSON document a line, or a JSON array, as
 `Accept` asks, and speaks over a WebSocket as well.
 
-**Time.** A request has a deadline, 15 seconds where nothing else is said; `X-Request-Timeout` (seconds) or
-`Grpc-Timeout` shortens it.
+**Time.** A request has a deadline, 15 seconds where nothing else is said; `X-Request-Timeout` (seconds, `1.5`) or
+`Grpc-Timeout` (`1500m`) shortens it.
+
+**Limits.** Answers say in `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` where the client stands. Over
+the limit, the answer is a `429` with `Retry-After`.
+
+**Tracing.** `X-Request-Id`, as it was sent or else made here, is in every answer and in the logs of every service. The
+trace of `traceparent` goes on in them.
 """
+_COUNT = {"type": "integer", "minimum": 0}
 _COMPONENTS: Mapping[str, Members] = {
     "securitySchemes": {
         "session": {
@@ -51,14 +58,27 @@ _COMPONENTS: Mapping[str, Members] = {
         },
         "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."},
     },
+    "headers": {
+        "Retry-After": {"description": "Seconds before which there is no use in trying again.", "schema": _COUNT},
+        "RateLimit-Limit": {"description": "How many such requests the client may send in a minute.", "schema": _COUNT},
+        "RateLimit-Remaining": {"description": "How many of them are left now.", "schema": _COUNT},
+        "RateLimit-Reset": {"description": "Seconds after which all of them are back.", "schema": _COUNT},
+    },
     "responses": {
         "Unauthenticated": problem(
             "Nobody is signed in, or what was shown is no good (any more).", 401, "unauthenticated"
         ),
         "CrossSite": problem("Another site may not have this done in somebody's name.", 403, "cross_site_request"),
         "TooSlow": problem("The body did not come in time.", 408, "body_too_slow"),
-        "TooLarge": problem("The body is larger than 10 MB.", 413, "body_too_large"),
-        "TooMany": problem("Too many requests: `Retry-After` says for how many seconds to wait.", 429, "rate_limited"),
+        "TooLarge": problem(
+            "The body is larger than this server takes; `detail` says what it does.", 413, "body_too_large"
+        ),
+        "TooMany": problem(
+            "Too many requests: `Retry-After` says for how many seconds to wait.",
+            429,
+            "rate_limited",
+            headers=("Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+        ),
     },
 }
 _PAGES = "Pages"
@@ -178,7 +198,9 @@ def _webhook() -> Members:
         "responses": {
             "200": done,
             "400": problem("The signature is missing, forged or too old.", 400, "signature_invalid"),
+            "408": reference("TooSlow"),
             "413": reference("TooLarge"),
+            "429": reference("TooMany"),
             "5XX": reference("Failed"),
         },
     }

@@ -105,7 +105,30 @@ async def test_sending_a_message_shows_both_of_its_answers(document: Document) -
     content = document["paths"]["/api/chat"]["post"]["responses"]["200"]["content"]
 
     assert content["application/json"]["example"]["message"]["state"] == "STATE_DONE"
-    assert content["text/event-stream"]["example"].startswith('data: {"event":{"sequence":"0","messageStart"')
+    assert content["text/event-stream"]["example"].startswith('id: 0\ndata: {"event":{"sequence":"0","messageStart"')
+    assert content["application/x-ndjson"]["example"].startswith('{"event":{"sequence":"0","messageStart"')
+
+
+async def test_a_stream_that_can_be_gone_on_with_says_how(document: Document) -> None:
+    resuming = document["paths"]["/api/chat/generations/{generationId}/stream"]["get"]
+
+    assert {"$ref": "#/components/parameters/LastEventID"} in resuming["parameters"]
+
+
+async def test_a_refusal_over_the_limit_names_its_headers(document: Document) -> None:
+    headers = document["components"]["responses"]["TooMany"]["headers"]
+
+    assert {reference["$ref"].rpartition("/")[2] for reference in headers.values()} == set(headers)
+    assert set(headers) <= set(document["components"]["headers"])
+    assert "RateLimit-Reset" in headers
+
+
+async def test_a_second_path_points_to_the_first(document: Document) -> None:
+    first, second = (document["paths"][path]["get"] for path in ("/api/plans", "/api/billing/plans"))
+
+    assert second["summary"] == "Same as GET /api/plans"
+    assert second["responses"] == first["responses"]
+    assert not first["summary"].startswith("Same as")
 
 
 async def test_an_unchanged_document_is_not_sent_again(http: aiohttp.ClientSession) -> None:

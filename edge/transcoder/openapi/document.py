@@ -80,6 +80,7 @@ def _operations(routes: Sequence[Route], operations: Operations) -> Iterator[tup
     paths, ids = Paths(), _ids(routes)
     places: dict[tuple[str, str], list[Route]] = {}
     names: dict[str, Sequence[str]] = {}
+    described: dict[str, tuple[str, Route]] = {}  # by RPC: where, and its first binding
     for route in routes:
         path, names_here = paths.spell(route.template)
         names[path] = names_here
@@ -89,7 +90,9 @@ def _operations(routes: Sequence[Route], operations: Operations) -> Iterator[tup
         own = [route for route in here if route.http_method == method] or here  # a method named beats `*`
         first = min(own, key=lambda route: route.streaming)
         name = ids[first] if first.http_method != "*" else f"{ids[first]}_{method.lower()}"
-        yield path, method, operations.make(name, own, names[path])
+        where, binding = described.setdefault(first.rpc, (f"{method} {path}", first))
+        same_as = "" if binding is first else where
+        yield path, method, operations.make(name, own, names[path], same_as=same_as)
 
 
 def _ids(routes: Sequence[Route]) -> dict[Route, str]:
@@ -129,5 +132,11 @@ def _components(schemas: Schemas, about: About) -> Schema:
     components = {name: dict(values) for name, values in about.components.items()}
     own = {**replies.PROBLEM_SCHEMAS, **components.get("schemas", {}), **schemas.components}
     responses = {**replies.component_responses(), **components.get("responses", {})}
-    parameters = {"IfNoneMatch": replies.IF_NONE_MATCH, **components.get("parameters", {})}
-    return {**components, "parameters": parameters, "responses": responses, "schemas": dict(sorted(own.items()))}
+    parameters = {"IfNoneMatch": replies.IF_NONE_MATCH, "LastEventID": replies.LAST_EVENT_ID}
+    return {
+        **components,
+        "parameters": parameters | components.get("parameters", {}),
+        "headers": {"ETag": replies.ETAG} | components.get("headers", {}),
+        "responses": responses,
+        "schemas": dict(sorted(own.items())),
+    }

@@ -42,20 +42,22 @@ class Operations:
     amend: Amend
     examples: Mapping[str, Example]
 
-    def make(self, id: str, routes: Sequence[Route], names: Sequence[str]) -> Schema:
-        """The operation of routes that share a method and a path, whose parameters have these `names`."""
+    def make(self, id: str, routes: Sequence[Route], names: Sequence[str], *, same_as: str = "") -> Schema:
+        """The operation of routes that share a method and a path, whose parameters have these `names`.
+
+        `same_as` is the method and path where the same is described already.
+        """
         routes = sorted(routes, key=lambda route: route.streaming)
         route, prose = routes[0], [self._prose(route) for route in routes]
         operation: Schema = {
             "operationId": id,
             "tags": [route.method.parent.name],
-            "summary": prose[0].summary.rstrip(".").replace("`", "") or route.method.name,
-            "description": _description(routes, prose),
+            **(_second(same_as) if same_as else _first(routes, prose)),
             "x-rpc": [route.rpc for route in routes],
         }
         if any(route.method.deprecated for route in routes):
             operation["deprecated"] = True
-        if parameters := self._parameters(route, names):
+        if parameters := self._parameters(routes, names):
             operation["parameters"] = parameters
         if route.body:
             operation["requestBody"] = self._body(routes)
@@ -67,7 +69,8 @@ class Operations:
     def _prose(self, route: Route) -> Prose:
         return prose_of(self.schemas.comment(route.rpc), route.method.name)
 
-    def _parameters(self, route: Route, names: Sequence[str]) -> list[Schema]:
+    def _parameters(self, routes: Sequence[Route], names: Sequence[str]) -> list[Schema]:
+        route = routes[0]
         message = route.method.input
         parameters = path_parameters(route.template, names, message, self.schemas)
         if route.body != "*" and not route.streams_requests:
@@ -76,6 +79,8 @@ class Operations:
             parameters += query_parameters(message, elsewhere=elsewhere, schemas=self.schemas)
         if _is_conditional(route):
             parameters.append(replies.reference("IfNoneMatch", kind="parameters"))
+        if any(route.print_event and not route.streams_requests for route in routes):
+            parameters.append(replies.reference("LastEventID", kind="parameters"))
         return parameters
 
     def _body(self, routes: Sequence[Route]) -> Schema:
@@ -159,7 +164,7 @@ class Operations:
             return {status: {**answer, "description": text} for status, text in prose.successes.items()}
         responses: Schema = {"200": answer}
         if _is_conditional(routes[0]):
-            answer["headers"] = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+            answer["headers"] = {"ETag": replies.reference("ETag", kind="headers")}
             responses["304"] = replies.reference("NotModified")
         return responses
 
@@ -185,6 +190,16 @@ def _is_conditional(route: Route) -> bool:
 
 def _what(route: Route) -> str:
     return "a stream of messages" if route.streaming else "the answer"
+
+
+def _first(routes: Sequence[Route], prose: Sequence[Prose]) -> Schema:
+    summary = prose[0].summary.rstrip(".").replace("`", "") or routes[0].method.name
+    return {"summary": summary, "description": _description(routes, prose)}
+
+
+def _second(same_as: str) -> Schema:
+    """What is said where an RPC has one more path: a reader must not look for a difference."""
+    return {"summary": f"Same as {same_as}", "description": f"The same as `{same_as}`, by another path."}
 
 
 def _description(routes: Sequence[Route], prose: Sequence[Prose]) -> str:

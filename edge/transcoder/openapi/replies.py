@@ -61,6 +61,14 @@ IF_NONE_MATCH: Schema = {
     "description": "The `ETag` of the answer that the client has.",
     "schema": {"type": "string"},
 }
+LAST_EVENT_ID: Schema = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The `id` of the last event that the client has: the stream goes on after it. "
+    "A browser's EventSource sends it when it connects again.",
+    "schema": {"type": "string"},
+}
+ETAG: Schema = {"description": "Names this state of the answer, for `If-None-Match`.", "schema": {"type": "string"}}
 UPGRADE: Mapping[str, Schema] = {
     "101": {"description": "The WebSocket is open."},
     "426": {"$ref": "#/components/responses/UpgradeRequired"},
@@ -74,12 +82,15 @@ _FRAMES = {
 }
 
 
-def problem(description: str, status: int, code: str, errors: Sequence[FieldError] = ()) -> Schema:
-    """A response that is a problem document, with an example of it."""
+def problem(
+    description: str, status: int, code: str, errors: Sequence[FieldError] = (), *, headers: Sequence[str] = ()
+) -> Schema:
+    """A response that is a problem document, with an example of it and the component names of its headers."""
     detail = description.partition("\n\n")[0].replace("`", "")
     example = Problem(status, code, detail, errors).document(request_id="7f3a9c41d2b84e0f9a1c5d6e8b2f4a70")
     media = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}, "example": example}
-    return {"description": description, "content": {CONTENT_TYPE: media}}
+    shown = {"headers": {name: reference(name, kind="headers") for name in headers}} if headers else {}
+    return {"description": description, **shown, "content": {CONTENT_TYPE: media}}
 
 
 def component_responses() -> dict[str, Schema]:
@@ -142,7 +153,7 @@ def stream(route: Route, schemas: Schemas, examples: Sequence[Any]) -> Schema:
     }
     content[JSON] = {"schema": {"type": "array", "items": item, "description": "All messages, when the last is there."}}
     for media, value in content.items():
-        _with_example(value, _on_the_wire(media, examples) if examples else None)
+        _with_example(value, _on_the_wire(route, media, examples) if examples else None)
     return content
 
 
@@ -152,11 +163,15 @@ def _message(route: Route, schemas: Schemas) -> Schema:
     return schemas.of_field(by_name(message)[route.response_body]) if route.response_body else schemas.of_kind(message)
 
 
-def _on_the_wire(media: str, messages: Sequence[Any]) -> Any:
+def _on_the_wire(route: Route, media: str, messages: Sequence[Any]) -> Any:
     if media == JSON:
         return list(messages)
-    lines = [json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() for message in messages]
-    return framing(media, has_error_field=False).frame(lines, first=True).decode()
+    lines = [json.dumps(message, ensure_ascii=False, separators=(",", ":")) for message in messages]
+    if media == EVENTS and route.print_event is not None:
+        kind = route.method.output.type
+        events = [route.print_event(kind.from_json(line).to_binary()) for line in lines]
+        return framing(media, has_error_field=False, numbered=True).frame(events, first=True).decode()
+    return framing(media, has_error_field=False).frame([line.encode() for line in lines], first=True).decode()
 
 
 def _with_example(media: Schema, example: Any) -> Schema:

@@ -72,8 +72,9 @@ _NULL = "google.protobuf.NullValue"
 class Schemas:
     """Makes schemas and gathers the components that they refer to.
 
-    Messages below the `inputs` are closed: what they do not name is refused. `taken` are component names that stand for
-    something else; a message or enum whose short name is taken, or that shares it with another, goes by its full name.
+    Messages below the `inputs` are closed: what they do not name is refused. Those that are below the `outputs` too are
+    open, because an answer may have more fields tomorrow. `taken` are component names that stand for something else; a
+    message or enum whose short name is taken, or that shares it with another, goes by its full name.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Schemas:
         self.validation = Validation(registry)
         self._comments = comments
         self._names = _component_names(_below([*inputs, *outputs]), taken)
-        self._closed = _below(inputs)
+        self._closed = frozenset(_below(inputs)) - frozenset(_below(outputs))
         self._bodies: dict[tuple[str, frozenset[str]], str] = {}
 
     def of_kind(self, kind: Kind) -> Schema:
@@ -139,7 +140,7 @@ class Schemas:
             while name in self.components:
                 name += "_"
             self._bodies[key] = name
-            self.components[name] = self._message(message, left_out)
+            self.components[name] = {**self._message(message, left_out), "title": name}
         return {"$ref": f"#/components/schemas/{self._bodies[key]}"}
 
     def comment(self, name: str) -> str:
@@ -162,7 +163,7 @@ class Schemas:
 
     def _message(self, message: DescMessage, without: Collection[str] = ()) -> Schema:
         fields = [field for field in message.fields if field.name not in without]
-        schema: Schema = {"type": "object", "title": message.name}
+        schema: Schema = {"type": "object", "title": self._names[message.type_name]}
         if fields:
             schema["properties"] = {field.json_name: self.of_field(field) for field in fields}
         if required := [field.json_name for field in fields if self.is_required(field)]:
@@ -186,7 +187,7 @@ class Schemas:
         names = list({value.number: value.name for value in enum.values}.values())
         said = [(value.name, self._comments.get(f"{enum.type_name}.{value.name}", "")) for value in enum.values]
         lines = [f"- `{name}`: {' '.join(text.split())}" for name, text in said if text]
-        schema: Schema = {"type": "string", "title": enum.name, "enum": names}
+        schema: Schema = {"type": "string", "title": self._names[enum.type_name], "enum": names}
         return _described(schema, self._comments.get(enum.type_name), ["\n".join(lines)] if lines else [])
 
     def _map(self, field: DescField, key: ScalarType, enum: DescEnum | None) -> Schema:

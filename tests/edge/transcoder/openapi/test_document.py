@@ -64,7 +64,8 @@ def test_paths_that_differ_in_a_name_only_are_one(documented: Documented) -> Non
 
     assert list(made["paths"]) == ["/x/{a}:look"]
     assert made["paths"]["/x/{a}:look"]["put"]["parameters"][0]["name"] == "a"
-    assert list(made["components"]["schemas"]["ABody"]["properties"]) == ["a"]
+    body = made["components"]["schemas"]["ABody"]
+    assert (body["title"], list(body["properties"])) == ("ABody", ["a"])
 
 
 def test_query_parameters_are_the_leaves_that_can_be_text(probe: Document) -> None:
@@ -93,6 +94,20 @@ def test_fields_have_the_form_that_protojson_gives_them(probe: Document) -> None
     assert fields["any"]["required"] == ["@type"]
     assert probe["components"]["schemas"]["Color"]["enum"] == ["COLOR_UNSPECIFIED", "RED", "GREEN"]
     assert "`choiceText`, `choiceNumber`, `choiceChild`" in probe["components"]["schemas"]["Probe"]["description"]
+
+
+def test_only_what_no_answer_holds_is_closed(documented: Documented) -> None:
+    made = documented("""
+        message Ask { string id = 1; Both both = 2; }
+        message Answer { Both both = 1; }
+        message Both { int32 n = 1; }
+        service S { rpc Do(Ask) returns (Answer) { option (google.api.http) = {post: "/a/{id}" body: "*"}; } }
+    """)
+    schemas = made["components"]["schemas"]
+
+    assert schemas["AskBody"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["Answer"]
+    assert "additionalProperties" not in schemas["Both"]
 
 
 def test_bodies_and_bare_replies_have_the_schema_of_their_field(probe: Document) -> None:
@@ -210,7 +225,9 @@ def test_messages_of_one_name_go_by_their_full_names(documented: Documented) -> 
         service S { rpc Do(A) returns (A) { option (google.api.http) = {post: "/a" body: "*"}; } }
     """)
 
-    assert {"A", "B", "t.A.Part", "t.B.Part", "t.Problem", "Problem"} <= set(made["components"]["schemas"])
+    schemas = made["components"]["schemas"]
+    assert {"A", "B", "t.A.Part", "t.B.Part", "t.Problem", "Problem"} <= set(schemas)
+    assert all(schema["title"] == name for name, schema in schemas.items())
 
 
 def test_the_application_adds_what_the_descriptors_do_not_say(documented: Documented) -> None:
