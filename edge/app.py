@@ -85,9 +85,14 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         )
         upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
         found = descriptors()
-        options = Options(emit_defaults=True, patience=settings.body_timeout, event_id="event.sequence")
-        transcoder = Transcoder(found, upstream, options)
         rpcs = {f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)}
+        options = Options(
+            emit_defaults=True,
+            patience=settings.body_timeout,
+            event_id="event.sequence",
+            open_queries={path for path, rpc in rpcs.items() if rpc.open_query},
+        )
+        transcoder = Transcoder(found, upstream, options)
         requests = Requests(
             transcoder=transcoder,
             pages=pages(channels=channels, document=api_document(found, transcoder.routes, rpcs))

@@ -88,6 +88,10 @@ def full_name(method: DescMethod) -> str:
     return f"{method.parent.type_name}.{method.name}"
 
 
+def grpc_path(method: DescMethod) -> str:
+    return f"/{method.parent.type_name}/{method.name}"
+
+
 def _bindings(method: DescMethod, rule: Any) -> Iterator[Rule]:
     """The rule and its additional bindings, which must not have any of their own (HttpRule)."""
     yield _binding(method, rule)

@@ -1,6 +1,6 @@
 """What the application chooses: once for a transcoder, and for each call."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from edge.transcoder.escapes import Unescape
@@ -17,7 +17,8 @@ class Options:
     sends its headers, and how often it says that it is alive. `patience` is how many seconds a request's body may take
     to come. `response_headers`: metadata key to header name. `compression`: whether answers that are not streams are
     compressed for clients that want it. `event_id`: the field of a stream's messages, such as `event.sequence`, that is
-    the id of a server-sent event; messages without it have none.
+    the id of a server-sent event; messages without it have none. `open_queries`: the RPCs, by path
+    (`/package.Service/Method`), whose unknown query parameters are dropped in any case.
     """
 
     unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
@@ -29,6 +30,7 @@ class Options:
     response_headers: Mapping[str, str] = field(default_factory=lambda: RESPONSE_HEADERS)
     compression: bool = True
     event_id: str = ""
+    open_queries: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

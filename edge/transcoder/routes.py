@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from protobuf import DescField, DescMessage, DescMethod
 
 from edge.transcoder.bodies import PrintBody, ReadBody, body_printer, request_body
-from edge.transcoder.descriptors import Rule, RuleError, full_name
+from edge.transcoder.descriptors import Rule, RuleError, full_name, grpc_path
 from edge.transcoder.escapes import EscapeError, Unescape, decode, decode_multi
 from edge.transcoder.event_ids import PrintEvent, event_printer
 from edge.transcoder.fields import is_http_body, is_raw_body, is_singular, kind_of
@@ -68,7 +68,7 @@ def compile_route(
         response_body=rule.response_body,
         method=method,
         rpc=rpc,
-        path=f"/{method.parent.type_name}/{method.name}",
+        path=grpc_path(method),
         streaming=method.method_kind in ("server_streaming", "bidi_streaming"),
         streams_requests=method.method_kind in ("client_streaming", "bidi_streaming"),
         raw_reply=raw_reply,

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from edge.transcoder.answers import answer, refused_by
 from edge.transcoder.delivery import delivered
-from edge.transcoder.descriptors import registry_of, required_of, rules_of
+from edge.transcoder.descriptors import grpc_path, registry_of, required_of, rules_of
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.metadata import refuse_own
 from edge.transcoder.options import Call, Options
@@ -50,7 +50,7 @@ class Transcoder:
                 codec,
                 required,
                 unescape=self._options.unescape,
-                ignore_unknown=self._options.ignore_unknown,
+                ignore_unknown=self._options.ignore_unknown or grpc_path(rule.method) in self._options.open_queries,
                 event_id=self._options.event_id,
             )
             for rule in rules_of(self.registry)

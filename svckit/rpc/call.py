@@ -21,13 +21,15 @@ class Rpc:
 
     `name` is full (`chatmesh.chat.v1.ChatService/SendMessage`), `level` the least its caller must be, `timeout` how
     many seconds it may take when its caller names no deadline; None for a stream, which may last. `rate_class` is the
-    limit that the edge counts a request for it in.
+    limit that the edge counts a request for it in, `open_query` whether the edge drops query parameters that nobody
+    knows.
     """
 
     name: str
     level: access_pb2.Level.ValueType
     timeout: float | None = DEFAULT_TIMEOUT
     rate_class: access_pb2.RateClass.ValueType = access_pb2.RATE_CLASS_UNSPECIFIED
+    open_query: bool = False
 
 
 @dataclass(slots=True)
@@ -60,4 +62,5 @@ def rpcs_of(service: ServiceDescriptor) -> Iterator[Rpc]:
             options.Extensions[access_pb2.level],
             None if streaming else options.Extensions[access_pb2.deadline_seconds] or DEFAULT_TIMEOUT,
             options.Extensions[access_pb2.rate_class],
+            options.Extensions[access_pb2.open_query],
         )

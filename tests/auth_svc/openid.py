@@ -186,8 +186,11 @@ class Traveller:
 
     async def come_back(self, brought: Mapping[str, str], metadata: Metadata = ()) -> list[tuple[str, str]]:
         """Bring back what the provider gave; the headers of the answer."""
+        known = {
+            name: text for name, text in brought.items() if name in pb.CompleteOidcRequest.DESCRIPTOR.fields_by_name
+        }
         call = self.auth.as_edge.CompleteOidc(
-            pb.CompleteOidcRequest(provider=self.provider, **brought),
+            pb.CompleteOidcRequest(provider=self.provider, **known),
             metadata=(*metadata, ("x-cookie-oidc", self.cookie)),
         )
         await call

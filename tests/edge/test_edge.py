@@ -148,6 +148,14 @@ async def test_an_rpc_that_its_server_does_not_know_yet_is_a_501(start_edge: Sta
     assert (response.status, refused["code"]) == (501, "unimplemented")
 
 
+async def test_an_openid_provider_may_send_more_than_is_known_here(http: aiohttp.ClientSession) -> None:
+    # RFC 6749, section 4.1.2: a client must ignore response parameters that it does not know.
+    async with http.get("/api/auth/oidc/nobody/callback?state=s&code=c&session_state=1&hd=example.com") as response:
+        refused = await problem(response)
+
+    assert (response.status, refused["code"]) == (400, "oidc_state_invalid")
+
+
 async def test_a_wrong_method_says_which_are_right(http: aiohttp.ClientSession) -> None:
     async with http.put("/api/auth/me") as response:
         await problem(response)

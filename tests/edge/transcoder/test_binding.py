@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.transcoder import GrpcUpstream, Options, Transcoder
+from edge.transcoder import GrpcUpstream, Options, Refused, Transcoder
 from tests.edge.transcoder.probe import Edge, Messages, binding_status
 
 
@@ -289,6 +289,18 @@ async def test_a_bad_path_value_is_a_bad_request_with_the_field_named(edge: Edge
     answer = await edge("GET", path)
 
     assert (answer.status, field_errors(answer.text)) == (400, {field: "invalid_value"})
+
+
+def test_unknown_parameters_of_an_open_query_are_dropped_and_no_others(descriptors: bytes, messages: Messages) -> None:
+    transcoder = Transcoder(descriptors, GrpcUpstream({}), Options(open_queries=["/probe.v1.ProbeService/Query"]))
+    open_query = transcoder.match("GET", "/q?nope=1&int32Value=3")
+    closed = transcoder.match("GET", "/v1/messages/a?nope=1")
+
+    bound = open_query.route.bind(open_query.segments, open_query.query, b"", "")
+
+    assert messages["probe.v1.Probe"].FromString(bound) == messages["probe.v1.Probe"](int32_value=3)
+    with pytest.raises(Refused):
+        closed.route.bind(closed.segments, closed.query, b"", "")
 
 
 def test_unknown_parameters_and_fields_are_dropped_if_that_is_wanted(descriptors: bytes, messages: Messages) -> None:

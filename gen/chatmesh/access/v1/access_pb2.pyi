@@ -89,9 +89,14 @@ Global___RateClass: _TypeAlias = RateClass  # noqa: Y015
 LEVEL_FIELD_NUMBER: _builtins.int
 DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
 RATE_CLASS_FIELD_NUMBER: _builtins.int
+OPEN_QUERY_FIELD_NUMBER: _builtins.int
 level: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Level.ValueType]
 """The access level of the RPC."""
 deadline_seconds: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.int]
 """How many seconds a unary RPC may take when its caller names no deadline; 0 means 15."""
 rate_class: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___RateClass.ValueType]
 """The limit that calls of the RPC over HTTP count in."""
+open_query: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.bool]
+"""The RPC's query is written by software of others, whose protocol lets it send more than is known here (RFC 6749,
+section 4.1.2): unknown parameters are dropped, where elsewhere they are refused.
+"""

@@ -1955,14 +1955,6 @@ class CompleteOidcRequest(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     ISS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
-    ERROR_DESCRIPTION_FIELD_NUMBER: _builtins.int
-    ERROR_URI_FIELD_NUMBER: _builtins.int
-    SCOPE_FIELD_NUMBER: _builtins.int
-    SESSION_STATE_FIELD_NUMBER: _builtins.int
-    CLIENT_INFO_FIELD_NUMBER: _builtins.int
-    AUTHUSER_FIELD_NUMBER: _builtins.int
-    HD_FIELD_NUMBER: _builtins.int
-    PROMPT_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The name of an OidcProvider."""
     state: _builtins.str
@@ -1973,15 +1965,6 @@ class CompleteOidcRequest(_message.Message):
     """Who the provider says that it is (RFC 9207)."""
     error: _builtins.str
     """Why there is no code, such as `access_denied`."""
-    error_description: _builtins.str
-    """Not used. Providers send these and the ones below; RFC 6749 has clients ignore them."""
-    error_uri: _builtins.str
-    scope: _builtins.str
-    session_state: _builtins.str
-    client_info: _builtins.str
-    authuser: _builtins.str
-    hd: _builtins.str
-    prompt: _builtins.str
     def __init__(
         self,
         *,
@@ -1990,18 +1973,10 @@ class CompleteOidcRequest(_message.Message):
         code: _builtins.str = ...,
         iss: _builtins.str = ...,
         error: _builtins.str = ...,
-        error_description: _builtins.str = ...,
-        error_uri: _builtins.str = ...,
-        scope: _builtins.str = ...,
-        session_state: _builtins.str = ...,
-        client_info: _builtins.str = ...,
-        authuser: _builtins.str = ...,
-        hd: _builtins.str = ...,
-        prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authuser", b"authuser", "client_info", b"client_info", "code", b"code", "error", b"error", "error_description", b"error_description", "error_uri", b"error_uri", "hd", b"hd", "iss", b"iss", "prompt", b"prompt", "provider", b"provider", "scope", b"scope", "session_state", b"session_state", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "error", b"error", "iss", b"iss", "provider", b"provider", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
