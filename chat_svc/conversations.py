@@ -1,6 +1,7 @@
-"""Making and deleting conversations, and telling the other services of it."""
+"""Making, changing and deleting conversations, and telling the other services of it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from chatmesh.events.v1 import events_pb2
@@ -8,13 +9,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc import models, store
 from chat_svc.catalogue import Model
-from chat_svc.models import Conversation
+from chat_svc.models import Conversation, Message
 from svckit import events, outbox
 from svckit.errors import NotFound
 from svckit.ids import new_id
 
 # What everybody is on until billing's entitlements are heard here.
 PLAN = "free"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What is to become of a conversation; None stays as it is. Texts are clean."""
+
+    title: str | None = None
+    archived: bool | None = None
+    system_prompt: str | None = None
+    model: Model | None = None
+    active_message_id: str | None = None
 
 
 async def create(
@@ -51,6 +63,30 @@ async def find(session: AsyncSession, conversation_id: str, *, owner_id: str, lo
     found = await store.find_conversation(session, conversation_id, owner_id=owner_id, lock=lock)
     if found is None:
         raise NotFound("no such conversation")
+    return found
+
+
+async def change(session: AsyncSession, conversation_id: str, changes: Changes, *, owner_id: str) -> Conversation:
+    """Change the owner's conversation. Raises NotFound, also when the active message is to be one from elsewhere."""
+    found = await find(session, conversation_id, owner_id=owner_id, lock=True)
+    if changes.title is not None:
+        found.title = changes.title
+    if changes.archived is not None:
+        found.archived = changes.archived
+    if changes.system_prompt is not None:
+        found.system_prompt = changes.system_prompt
+    if changes.model is not None:
+        found.provider, found.model = changes.model.provider, changes.model.id
+    if changes.active_message_id is not None:
+        found.active_message_id = (await find_message(session, changes.active_message_id, conversation=found)).id
+    return found
+
+
+async def find_message(session: AsyncSession, message_id: str, *, conversation: Conversation) -> Message:
+    """A message of the conversation. Raises NotFound."""
+    found = await store.find_message(session, message_id, conversation_id=conversation.id)
+    if found is None:
+        raise NotFound("no such message in this conversation")
     return found
 
 

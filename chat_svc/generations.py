@@ -15,7 +15,7 @@ from chat_svc.endings import Endings
 from chat_svc.models import Generation
 from chat_svc.providers import Provider
 from chat_svc.run import Run, Stop
-from chat_svc.sending import Accepted, Draft
+from chat_svc.sending import Accepted, Wanted
 from chat_svc.signals import LOOK, Signals
 from chat_svc.streams import Narrator, Streams
 from svckit import rpc
@@ -79,12 +79,12 @@ class Generations:
         """Whether it is being written here."""
         return generation_id in self._runs
 
-    async def send(self, draft: Draft) -> Generation:
-        """Accept a message and start to write its answer; a repeat gives the generation that is there.
+    async def begin(self, wanted: Wanted) -> Generation:
+        """Accept a message, or an old question, and start to write the answer; a repeat gives the generation there is.
 
         Once accepted it is written, even if the caller is gone by then. Raises as `sending.accept` does.
         """
-        return await asyncio.shield(self._spawn(self._send(draft)))
+        return await asyncio.shield(self._spawn(self._begin(wanted)))
 
     async def cancel(self, generation_id: str) -> None:
         """Have the replica that writes it stop, and wait until it has ended; asked again, since signals may be lost."""
@@ -106,12 +106,12 @@ class Generations:
                 if signal != LOOK and (run := self._runs.get(signal.decode())):
                     run.stop(Stop.CANCELLED)
 
-    async def _send(self, draft: Draft) -> Generation:
+    async def _begin(self, wanted: Wanted) -> Generation:
         async with self._database.transaction() as session:
-            if repeated := await sending.repeated(session, draft):
+            if repeated := await sending.repeated(session, wanted):
                 return repeated
             now = datetime.now(UTC)
-            accepted = await sending.accept(session, draft, catalogue=self._catalogue, runner=self.replica, now=now)
+            accepted = await sending.accept(session, wanted, catalogue=self._catalogue, runner=self.replica, now=now)
         self._start(accepted)
         return accepted.generation
 

@@ -1,7 +1,8 @@
-"""Accepting a message: who may send it where, and everything that is written before a model is asked."""
+"""Accepting what is to be answered: who may ask where, and everything that is written before a model is asked."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +12,7 @@ from chat_svc.catalogue import Catalogue, Model
 from chat_svc.models import Author, Conversation, Generation, Message, State
 from chat_svc.texts import title_of
 from svckit import events, outbox
-from svckit.errors import NotFound, ResourceExhausted
+from svckit.errors import FailedPrecondition, ResourceExhausted
 from svckit.ids import new_id
 
 # Answers that one user may have written at the same time.
@@ -28,13 +29,29 @@ class Draft:
     conversation_id: str = ""
     provider: str = ""
     model: str = ""
-    parent_id: str = ""
+    # None: the last message of the active branch; empty: no message, this one is a first.
+    parent_id: str | None = None
     idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retake:
+    """An answer that a user wants to have written anew; empty strings: by the same model as before."""
+
+    owner_id: str
+    conversation_id: str
+    message_id: str
+    provider: str = ""
+    model: str = ""
+    idempotency_key: str = ""
+
+
+Wanted: TypeAlias = Draft | Retake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A message that was accepted. `title` is the conversation's if it got one by this."""
+    """What was accepted. `parent_id` is the question's, `title` the conversation's if it got one by this."""
 
     generation: Generation
     model: Model
@@ -42,51 +59,88 @@ class Accepted:
     title: str
 
 
-async def repeated(session: AsyncSession, draft: Draft) -> Generation | None:
-    """The generation that the same draft has started before. From here on the owner's other sends wait.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A question that waits for an answer, in a conversation that is locked."""
+
+    conversation: Conversation
+    question: Message
+    model: Model
+    title: str = ""
+
+
+async def repeated(session: AsyncSession, wanted: Wanted) -> Generation | None:
+    """The generation that the same wish has started before. From here on the owner's other wishes wait.
 
     Raises Unauthenticated when the owner's account is deleted.
     """
-    await owners.take_turn(session, draft.owner_id)
-    if not draft.idempotency_key:
+    await owners.take_turn(session, wanted.owner_id)
+    if not wanted.idempotency_key:
         return None
-    return await store.generation_of_key(session, draft.idempotency_key, owner_id=draft.owner_id)
+    return await store.generation_of_key(session, wanted.idempotency_key, owner_id=wanted.owner_id)
 
 
-async def accept(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, runner: str, now: datetime) -> Accepted:
-    """Write the message, its empty answer, the generation and the events; nothing is asked of the model yet.
+async def accept(
+    session: AsyncSession, wanted: Wanted, *, catalogue: Catalogue, runner: str, now: datetime
+) -> Accepted:
+    """Write the question if it is new, its empty answer, the generation and the events; no model is asked yet.
 
-    Raises NotFound (conversation or parent), InvalidArgument (model) and ResourceExhausted (TOO_MANY_GENERATIONS).
+    Raises NotFound (conversation or message), InvalidArgument (model), FailedPrecondition (NOT_AN_ANSWER, NO_MODEL)
+    and ResourceExhausted (TOO_MANY_GENERATIONS).
     """
-    if await store.count_running(session, draft.owner_id) >= MAX_RUNNING:
+    if await store.count_running(session, wanted.owner_id) >= MAX_RUNNING:
         told = f"at most {MAX_RUNNING} answers at the same time"
         raise ResourceExhausted(told, reason="TOO_MANY_GENERATIONS", retry_after=_ABOUT_ONE_ANSWER)
-    conversation, model = await _conversation(session, draft, catalogue=catalogue, now=now)
-    parent = await _parent(session, draft, conversation)
-    question = _below(parent, conversation, author=Author.USER, text=draft.text, now=now)
+    if isinstance(wanted, Retake):
+        asked = await _ask_again(session, wanted, catalogue=catalogue)
+    else:
+        asked = await _ask(session, wanted, catalogue=catalogue, now=now)
+    conversation, question = asked.conversation, asked.question
     answer = _below(question, conversation, author=Author.ASSISTANT, text="", now=now)
     generation = Generation(
         id=new_id(),
-        owner_id=draft.owner_id,
+        owner_id=wanted.owner_id,
         conversation_id=conversation.id,
         user_message_id=question.id,
         message_id=answer.id,
-        provider=model.provider,
-        model=model.id,
+        provider=asked.model.provider,
+        model=asked.model.id,
         runner=runner,
         state=State.RUNNING,
         created_at=now,
-        idempotency_key=draft.idempotency_key or None,
+        idempotency_key=wanted.idempotency_key or None,
     )
-    title = "" if conversation.title else title_of(draft.text)
-    conversation.title = conversation.title or title
     conversation.updated_at = now
     conversation.active_message_id = answer.id
-    session.add_all([question, answer])
-    await session.flush()  # before the generation, which points to them
+    session.add(answer)
+    await session.flush()  # before the generation, which points to it
     session.add(generation)
-    await _tell_sent(session, generation)
-    return Accepted(generation=generation, model=model, parent_id=question.parent_id or "", title=title)
+    return Accepted(generation=generation, model=asked.model, parent_id=question.parent_id or "", title=asked.title)
+
+
+async def _ask(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, now: datetime) -> _Asked:
+    """Write the draft's message where it goes."""
+    conversation, model = await _conversation(session, draft, catalogue=catalogue, now=now)
+    parent = await _parent(session, draft, conversation)
+    question = _below(parent, conversation, author=Author.USER, text=draft.text, now=now)
+    title = "" if conversation.title else title_of(draft.text)
+    conversation.title = conversation.title or title
+    session.add(question)
+    await _tell_sent(session, question, owner_id=draft.owner_id, model=model)
+    return _Asked(conversation=conversation, question=question, model=model, title=title)
+
+
+async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalogue) -> _Asked:
+    """The question of the answer that is to be written anew."""
+    conversation = await conversations.find(session, retake.conversation_id, owner_id=retake.owner_id, lock=True)
+    message = await conversations.find_message(session, retake.message_id, conversation=conversation)
+    before = await store.generation_of(session, message)
+    if before is None:
+        raise FailedPrecondition("the message is not an answer", reason="NOT_AN_ANSWER")
+    question = await conversations.find_message(session, before.user_message_id, conversation=conversation)
+    named = retake if retake.provider or retake.model else before
+    model = catalogue.choose(provider=named.provider, model=named.model)
+    return _Asked(conversation=conversation, question=question, model=model)
 
 
 async def _conversation(
@@ -97,20 +151,14 @@ async def _conversation(
         model = catalogue.choose(provider=draft.provider, model=draft.model)
         return await conversations.create(session, owner_id=draft.owner_id, model=model, now=now), model
     found = await conversations.find(session, draft.conversation_id, owner_id=draft.owner_id, lock=True)
-    if draft.provider or draft.model:
-        return found, catalogue.choose(provider=draft.provider, model=draft.model)
-    return found, catalogue.choose(provider=found.provider, model=found.model)
+    named = draft if draft.provider or draft.model else found
+    return found, catalogue.choose(provider=named.provider, model=named.model)
 
 
 async def _parent(session: AsyncSession, draft: Draft, conversation: Conversation) -> Message | None:
-    """The message that the draft answers to: the one it names, else the last of the active branch."""
-    parent_id = draft.parent_id or conversation.active_message_id
-    if parent_id is None:
-        return None
-    parent = await store.find_message(session, parent_id, conversation_id=conversation.id)
-    if parent is None:
-        raise NotFound("no such message in this conversation")
-    return parent
+    """The message that the draft answers to; None when it is a first."""
+    parent_id = conversation.active_message_id if draft.parent_id is None else draft.parent_id
+    return await conversations.find_message(session, parent_id, conversation=conversation) if parent_id else None
 
 
 def _below(parent: Message | None, conversation: Conversation, *, author: Author, text: str, now: datetime) -> Message:
@@ -125,14 +173,14 @@ def _below(parent: Message | None, conversation: Conversation, *, author: Author
     )
 
 
-async def _tell_sent(session: AsyncSession, generation: Generation) -> None:
+async def _tell_sent(session: AsyncSession, question: Message, *, owner_id: str, model: Model) -> None:
     sent = events_pb2.MessageSent(
-        user_id=generation.owner_id,
-        conversation_id=generation.conversation_id,
-        message_id=generation.user_message_id,
+        user_id=owner_id,
+        conversation_id=question.conversation_id,
+        message_id=question.id,
         plan=conversations.PLAN,
-        provider=generation.provider,
-        model=generation.model,
+        provider=model.provider,
+        model=model.id,
     )
-    fact = events.event(sent, source="chat", about=generation.owner_id, time=generation.created_at)
+    fact = events.event(sent, source="chat", about=owner_id, time=question.created_at)
     await outbox.add(session, models.outbox, fact)

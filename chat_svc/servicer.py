@@ -10,11 +10,12 @@ from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
 
 from chat_svc import bridge, conversations, owners, paging, store
 from chat_svc.catalogue import Catalogue
+from chat_svc.conversations import Changes
 from chat_svc.endings import Endings, text_of
 from chat_svc.failures import error_of
 from chat_svc.generations import Generations
 from chat_svc.models import Generation, State
-from chat_svc.sending import Draft
+from chat_svc.sending import Draft, Retake
 from chat_svc.streams import Streams
 from chat_svc.texts import clean
 from svckit import identity
@@ -85,6 +86,15 @@ class Chat(ChatServiceServicer):
         await context.send_initial_metadata((("x-http-status", "201"), ("location", f"/api/conversations/{made.id}")))
         return pb.CreateConversationResponse(conversation=bridge.conversation(made))
 
+    async def UpdateConversation(
+        self, request: pb.UpdateConversationRequest, context: Context
+    ) -> pb.UpdateConversationResponse:
+        async with self._database.transaction() as session:
+            changed = await conversations.change(
+                session, request.conversation_id, self._changes(request), owner_id=identity.user_id()
+            )
+        return pb.UpdateConversationResponse(conversation=bridge.conversation(changed))
+
     async def DeleteConversation(
         self, request: pb.DeleteConversationRequest, context: Context
     ) -> pb.DeleteConversationResponse:
@@ -118,8 +128,22 @@ class Chat(ChatServiceServicer):
             token = paging.branch_token(next_leaf_id, rows[size - 1].message.depth)
         return pb.ListMessagesResponse(messages=map(bridge.message, rows[:size]), next_page_token=token)
 
+    async def RegenerateMessage(
+        self, request: pb.RegenerateMessageRequest, context: Context
+    ) -> pb.RegenerateMessageResponse:
+        retake = Retake(
+            owner_id=identity.user_id(),
+            conversation_id=request.conversation_id,
+            message_id=request.message_id,
+            provider=request.provider,
+            model=request.model,
+            idempotency_key=clean(request.idempotency_key),
+        )
+        begun = await self._generations.begin(retake)
+        return pb.RegenerateMessageResponse(generation=await self._generation(begun.id))
+
     async def SendMessage(self, request: pb.SendMessageRequest, context: Context) -> pb.SendMessageResponse:
-        begun = await self._generations.send(_draft(request))
+        begun = await self._generations.begin(_draft(request))
         if begun.state == State.RUNNING:
             async with aclosing(await self._events(begun, after=-1)) as events:
                 async for _ in events:
@@ -139,7 +163,7 @@ class Chat(ChatServiceServicer):
     async def StreamMessage(
         self, request: pb.StreamMessageRequest, context: Context
     ) -> AsyncIterator[pb.StreamMessageResponse]:
-        begun = await self._generations.send(_draft(request))
+        begun = await self._generations.begin(_draft(request))
         # Without a key this is another message, whatever the client has seen of the one before.
         after = _last_event_id(context) if request.idempotency_key else -1
         async with aclosing(await self._events(begun, after=after)) as events:
@@ -172,6 +196,16 @@ class Chat(ChatServiceServicer):
         if found.state == State.RUNNING:
             await self._generations.cancel(found.id)
         return pb.CancelGenerationResponse(generation=await self._generation(found.id))
+
+    def _changes(self, request: pb.UpdateConversationRequest) -> Changes:
+        named = request.HasField("model")
+        return Changes(
+            title=clean(request.title) if request.HasField("title") else None,
+            archived=request.archived if request.HasField("archived") else None,
+            system_prompt=clean(request.system_prompt) if request.HasField("system_prompt") else None,
+            model=self._catalogue.choose(provider="", model=request.model) if named else None,
+            active_message_id=request.active_message_id if request.HasField("active_message_id") else None,
+        )
 
     async def _find_generation(self, generation_id: str) -> Generation:
         async with self._database.transaction() as session:
@@ -225,6 +259,6 @@ def _draft(request: pb.SendMessageRequest | pb.StreamMessageRequest) -> Draft:
         conversation_id=request.conversation_id,
         provider=request.provider,
         model=request.model,
-        parent_id=request.parent_id,
+        parent_id=request.parent_id if request.HasField("parent_id") else None,
         idempotency_key=clean(request.idempotency_key),
     )

@@ -134,6 +134,11 @@ async def message_of(session: AsyncSession, generation: Generation) -> Message |
     return await session.get(Message, generation.message_id)
 
 
+async def generation_of(session: AsyncSession, message: Message) -> Generation | None:
+    """The generation that writes the message; None when it is no answer."""
+    return await session.scalar(select(Generation).where(Generation.message_id == message.id))
+
+
 async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> None:
     """Give an answer its text."""
     await session.execute(update(Message).where(Message.id == message_id).values(text=text))

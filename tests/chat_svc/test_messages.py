@@ -10,7 +10,7 @@ from svckit.errors import InvalidArgument, NotFound
 from svckit.ids import new_id
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
-from tests.chat_svc.user import User
+from tests.chat_svc.user import User, asked
 
 
 async def talk(user: User, turns: int) -> tuple[str, list[str]]:
@@ -31,11 +31,6 @@ async def pages(user: User, conversation_id: str, **more: Any) -> list[list[str]
         found.append([message.id for message in page.messages])
         token = page.next_page_token
     return found
-
-
-def asked(provider: LLMock) -> list[tuple[str, str]]:
-    """What the provider was asked last."""
-    return [(turn["role"], turn["content"]) for turn in provider.last_request.body["messages"]]
 
 
 async def test_messages_are_listed_oldest_first_in_pages(user: User) -> None:

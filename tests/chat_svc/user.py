@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from chatmesh.chat.v1 import chat_pb2 as pb
+from llmock.pytest_plugin import LLMock
 
 from svckit.ids import new_id
 from tests.callers import signed_in
@@ -67,6 +68,14 @@ class User:
     async def conversations(self, **more: Any) -> pb.ListConversationsResponse:
         return await self.stub.ListConversations(pb.ListConversationsRequest(**more), metadata=self.metadata)
 
+    async def update(self, conversation_id: str, **changes: Any) -> pb.Conversation:
+        request = pb.UpdateConversationRequest(conversation_id=conversation_id, **changes)
+        return (await self.stub.UpdateConversation(request, metadata=self.metadata)).conversation
+
+    async def regenerate(self, conversation_id: str, message_id: str, **more: Any) -> pb.Generation:
+        request = pb.RegenerateMessageRequest(conversation_id=conversation_id, message_id=message_id, **more)
+        return (await self.stub.RegenerateMessage(request, metadata=self.metadata)).generation
+
     async def delete(self, conversation_id: str) -> None:
         request = pb.DeleteConversationRequest(conversation_id=conversation_id)
         await self.stub.DeleteConversation(request, metadata=self.metadata)
@@ -90,3 +99,8 @@ async def ended(user: User, generation_id: str) -> pb.Generation:
     """The generation, once it has ended."""
     await user.resume(generation_id)
     return await user.generation(generation_id)
+
+
+def asked(provider: LLMock) -> list[tuple[str, str]]:
+    """What the provider was asked last."""
+    return [(turn["role"], turn["content"]) for turn in provider.last_request.body["messages"]]

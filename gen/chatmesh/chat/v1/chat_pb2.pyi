@@ -152,7 +152,9 @@ class Conversation(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last used: a message was sent in it, or an answer ended."""
+
     def __init__(
         self,
         *,
@@ -820,6 +822,7 @@ class UpdateConversationRequest(_message.Message):
     ARCHIVED_FIELD_NUMBER: _builtins.int
     SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    ACTIVE_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     title: _builtins.str
     """At most 200 characters."""
@@ -827,6 +830,9 @@ class UpdateConversationRequest(_message.Message):
     system_prompt: _builtins.str
     """At most 20,000 characters."""
     model: _builtins.str
+    """Empty: the default model."""
+    active_message_id: _builtins.str
+    """The message that the conversation goes on from: its branch becomes the active one."""
     def __init__(
         self,
         *,
@@ -835,11 +841,14 @@ class UpdateConversationRequest(_message.Message):
         archived: _builtins.bool | None = ...,
         system_prompt: _builtins.str | None = ...,
         model: _builtins.str | None = ...,
+        active_message_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_model", b"_model", "_system_prompt", b"_system_prompt", "_title", b"_title", "archived", b"archived", "model", b"model", "system_prompt", b"system_prompt", "title", b"title"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_message_id", b"_active_message_id", "_archived", b"_archived", "_model", b"_model", "_system_prompt", b"_system_prompt", "_title", b"_title", "active_message_id", b"active_message_id", "archived", b"archived", "model", b"model", "system_prompt", b"system_prompt", "title", b"title"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_model", b"_model", "_system_prompt", b"_system_prompt", "_title", b"_title", "archived", b"archived", "conversation_id", b"conversation_id", "model", b"model", "system_prompt", b"system_prompt", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_message_id", b"_active_message_id", "_archived", b"_archived", "_model", b"_model", "_system_prompt", b"_system_prompt", "_title", b"_title", "active_message_id", b"active_message_id", "archived", b"archived", "conversation_id", b"conversation_id", "model", b"model", "system_prompt", b"system_prompt", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__active_message_id: _TypeAlias = _typing.Literal["active_message_id"]  # noqa: Y015
+    _WhichOneofArgType__active_message_id: _TypeAlias = _typing.Literal["_active_message_id", b"_active_message_id"]  # noqa: Y015
     _WhichOneofReturnType__archived: _TypeAlias = _typing.Literal["archived"]  # noqa: Y015
     _WhichOneofArgType__archived: _TypeAlias = _typing.Literal["_archived", b"_archived"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
@@ -848,6 +857,8 @@ class UpdateConversationRequest(_message.Message):
     _WhichOneofArgType__system_prompt: _TypeAlias = _typing.Literal["_system_prompt", b"_system_prompt"]  # noqa: Y015
     _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
     _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__active_message_id) -> _WhichOneofReturnType__active_message_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__archived) -> _WhichOneofReturnType__archived | None: ...
     @_typing.overload
@@ -997,7 +1008,7 @@ class RegenerateMessageRequest(_message.Message):
     model: _builtins.str
     """Empty: the same as before."""
     idempotency_key: _builtins.str
-    """Made by the client; a repeat answers the same generation."""
+    """Made by the client, other than those of messages; a repeat answers the same generation and is charged once."""
     def __init__(
         self,
         *,
@@ -1058,7 +1069,9 @@ class SendMessageRequest(_message.Message):
     model: _builtins.str
     """Empty: the conversation's."""
     parent_id: _builtins.str
-    """The message to answer to; empty: the last of the active branch. An older one starts a branch."""
+    """The message to answer to. Absent: the last of the active branch. An older one starts a branch: an edited message is
+    sent with the `parent_id` of the one that it stands beside. Empty: none, as of the first message.
+    """
     idempotency_key: _builtins.str
     """Made by the client; a repeat attaches to the same generation and is charged once."""
     def __init__(
@@ -1068,14 +1081,16 @@ class SendMessageRequest(_message.Message):
         message: _builtins.str = ...,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
-        parent_id: _builtins.str = ...,
+        parent_id: _builtins.str | None = ...,
         idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id", "parent_id", b"parent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "idempotency_key", b"idempotency_key", "message", b"message", "model", b"model", "parent_id", b"parent_id", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id", "conversation_id", b"conversation_id", "idempotency_key", b"idempotency_key", "message", b"message", "model", b"model", "parent_id", b"parent_id", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__parent_id: _TypeAlias = _typing.Literal["parent_id"]  # noqa: Y015
+    _WhichOneofArgType__parent_id: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
 
 Global___SendMessageRequest: _TypeAlias = SendMessageRequest  # noqa: Y015
 
@@ -1131,7 +1146,9 @@ class StreamMessageRequest(_message.Message):
     model: _builtins.str
     """Empty: the conversation's."""
     parent_id: _builtins.str
-    """The message to answer to; empty: the last of the active branch. An older one starts a branch."""
+    """The message to answer to. Absent: the last of the active branch. An older one starts a branch: an edited message is
+    sent with the `parent_id` of the one that it stands beside. Empty: none, as of the first message.
+    """
     idempotency_key: _builtins.str
     """Made by the client; a repeat attaches to the same generation and is charged once."""
     def __init__(
@@ -1141,14 +1158,16 @@ class StreamMessageRequest(_message.Message):
         message: _builtins.str = ...,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
-        parent_id: _builtins.str = ...,
+        parent_id: _builtins.str | None = ...,
         idempotency_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id", "parent_id", b"parent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "idempotency_key", b"idempotency_key", "message", b"message", "model", b"model", "parent_id", b"parent_id", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id", "conversation_id", b"conversation_id", "idempotency_key", b"idempotency_key", "message", b"message", "model", b"model", "parent_id", b"parent_id", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__parent_id: _TypeAlias = _typing.Literal["parent_id"]  # noqa: Y015
+    _WhichOneofArgType__parent_id: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
 
 Global___StreamMessageRequest: _TypeAlias = StreamMessageRequest  # noqa: Y015
 

@@ -160,9 +160,12 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateConversation(self, request, context):
-        """UpdateConversation changes the title, the archive mark, the system prompt or the model.
+        """UpdateConversation changes the title, the archive mark, the system prompt, the model or the active branch.
 
-        NOT_FOUND: no such conversation, or it is not the caller's.
+        What is absent stays as it is. This is no use of the conversation: its place in ListConversations stays, too.
+
+        NOT_FOUND: no such conversation or message, or it is not the caller's.
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,9 +192,12 @@ class ChatServiceServicer:
     def RegenerateMessage(self, request, context):
         """RegenerateMessage answers the same question again: a new generation beside the old answer.
 
+        The old answer stays as it is, even while it is still being written; the new one becomes the active branch.
+
         NOT_FOUND: no such message, or it is not the caller's.
-        FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
+        FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,9 +49,12 @@ class ChatServiceStub:
     INVALID_ARGUMENT: the model is not one of ListModels.
     """
     UpdateConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.UpdateConversationRequest, _chat_pb2.UpdateConversationResponse]
-    """UpdateConversation changes the title, the archive mark, the system prompt or the model.
+    """UpdateConversation changes the title, the archive mark, the system prompt, the model or the active branch.
 
-    NOT_FOUND: no such conversation, or it is not the caller's.
+    What is absent stays as it is. This is no use of the conversation: its place in ListConversations stays, too.
+
+    NOT_FOUND: no such conversation or message, or it is not the caller's.
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
     """
     DeleteConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.DeleteConversationRequest, _chat_pb2.DeleteConversationResponse]
     """DeleteConversation deletes a conversation and all of its messages.
@@ -66,9 +69,12 @@ class ChatServiceStub:
     RegenerateMessage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.RegenerateMessageRequest, _chat_pb2.RegenerateMessageResponse]
     """RegenerateMessage answers the same question again: a new generation beside the old answer.
 
+    The old answer stays as it is, even while it is still being written; the new one becomes the active branch.
+
     NOT_FOUND: no such message, or it is not the caller's.
-    FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
+    FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
     """
     SendMessage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SendMessageRequest, _chat_pb2.SendMessageResponse]
     """SendMessage sends a message and answers when the reply is whole.
@@ -135,9 +141,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
     INVALID_ARGUMENT: the model is not one of ListModels.
     """
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.UpdateConversationRequest, _chat_pb2.UpdateConversationResponse]  # type: ignore[assignment]
-    """UpdateConversation changes the title, the archive mark, the system prompt or the model.
+    """UpdateConversation changes the title, the archive mark, the system prompt, the model or the active branch.
 
-    NOT_FOUND: no such conversation, or it is not the caller's.
+    What is absent stays as it is. This is no use of the conversation: its place in ListConversations stays, too.
+
+    NOT_FOUND: no such conversation or message, or it is not the caller's.
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
     """
     DeleteConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.DeleteConversationRequest, _chat_pb2.DeleteConversationResponse]  # type: ignore[assignment]
     """DeleteConversation deletes a conversation and all of its messages.
@@ -152,9 +161,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
     RegenerateMessage: _aio.UnaryUnaryMultiCallable[_chat_pb2.RegenerateMessageRequest, _chat_pb2.RegenerateMessageResponse]  # type: ignore[assignment]
     """RegenerateMessage answers the same question again: a new generation beside the old answer.
 
+    The old answer stays as it is, even while it is still being written; the new one becomes the active branch.
+
     NOT_FOUND: no such message, or it is not the caller's.
-    FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
+    FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
     """
     SendMessage: _aio.UnaryUnaryMultiCallable[_chat_pb2.SendMessageRequest, _chat_pb2.SendMessageResponse]  # type: ignore[assignment]
     """SendMessage sends a message and answers when the reply is whole.
@@ -243,9 +255,12 @@ class ChatServiceServicer:
         request: _chat_pb2.UpdateConversationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.UpdateConversationResponse, _abc.Awaitable[_chat_pb2.UpdateConversationResponse]]:
-        """UpdateConversation changes the title, the archive mark, the system prompt or the model.
+        """UpdateConversation changes the title, the archive mark, the system prompt, the model or the active branch.
 
-        NOT_FOUND: no such conversation, or it is not the caller's.
+        What is absent stays as it is. This is no use of the conversation: its place in ListConversations stays, too.
+
+        NOT_FOUND: no such conversation or message, or it is not the caller's.
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
         """
 
     def DeleteConversation(
@@ -275,9 +290,12 @@ class ChatServiceServicer:
     ) -> _typing.Union[_chat_pb2.RegenerateMessageResponse, _abc.Awaitable[_chat_pb2.RegenerateMessageResponse]]:
         """RegenerateMessage answers the same question again: a new generation beside the old answer.
 
+        The old answer stays as it is, even while it is still being written; the new one becomes the active branch.
+
         NOT_FOUND: no such message, or it is not the caller's.
-        FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once is used up.
+        FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
         """
 
     def SendMessage(
