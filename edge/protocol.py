@@ -11,21 +11,19 @@ from typing import Any, cast
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_protocol import RequestHandler
 
 from edge.connections import Connections, ended
 from edge.transcoder import Problem, problem_response
+from edge.transcoder.not_http import MOST_HEADER_BYTES, MOST_TARGET_BYTES, not_http
 from edge.transcoder.problems import CONTENT_TYPE, document_bytes
 from svckit import telemetry
 
 log = structlog.get_logger(__name__)
 
-_MOST_TARGET_BYTES = 8 * 1024
-_MOST_HEADER_BYTES = 16 * 1024  # of one header; Node's limit
 # Of a head that is not whole yet: 128 headers of 16 kB each would be too much to keep for everybody.
 _MOST_HEAD_BYTES = 64 * 1024
-_HEADER_LIMITS = "A header may have 16384 bytes, and a request 128 headers."
 _HEAD_TOO_LARGE = Problem(431, "headers_too_large", "A request's head may have 65536 bytes.")
 _TOO_MANY = Problem(503, "too_many_connections", "There are too many connections, or too many from your address.")
 
@@ -50,8 +48,8 @@ class Server(web.Server):
         return _Protocol(
             self,
             loop=self._loop,
-            max_line_size=_MOST_TARGET_BYTES,
-            max_field_size=_MOST_HEADER_BYTES,
+            max_line_size=MOST_TARGET_BYTES,
+            max_field_size=MOST_HEADER_BYTES,
             keepalive_timeout=self.open.limits.idle,
         )
 
@@ -146,7 +144,7 @@ class _Protocol(RequestHandler):
         """Answer what the parser refused; what else may come here, the application has not caught."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun when it failed")
-        problem = _problem(exc)
+        problem = not_http(exc) or Problem(500, "internal", "The edge failed; see its log.")
         request_id = telemetry.accept_request_id("")
         if problem.status < 500:
             log.info("not http", detail=problem.detail, status=problem.status, request_id=request_id)
@@ -162,17 +160,3 @@ class _Protocol(RequestHandler):
         error = kw.get("exc_info")
         if not isinstance(error, BadHttpMessage | web.RequestPayloadError):
             log.error("a connection failed in the edge", exc_info=error)
-
-
-def _problem(error: BaseException | None) -> Problem:
-    if isinstance(error, LineTooLong):
-        if error.args[1] == _MOST_TARGET_BYTES:
-            return Problem(414, "uri_too_long", f"The path with its query may have {_MOST_TARGET_BYTES} bytes.")
-        return Problem(431, "headers_too_large", _HEADER_LIMITS)
-    if not isinstance(error, BadHttpMessage):
-        return Problem(500, "internal", "The edge failed; see its log.")
-    # The parser's words end where it begins to quote: "Invalid header token:\n\n  b'X : a'".
-    reason = error.message.partition(":")[0].partition("\n")[0].rstrip(".")
-    if reason == "Too many headers received":
-        return Problem(431, "headers_too_large", _HEADER_LIMITS)
-    return Problem(400, "malformed_request", f"This is not HTTP/1.1 that can be read: {reason}.")

@@ -14,7 +14,7 @@ from edge.transcoder.fields import is_http_body, is_raw_body, kind_of
 from edge.transcoder.forms import Form
 from edge.transcoder.json_codec import JsonCodec
 from edge.transcoder.problems import Problem, Refused
-from edge.transcoder.wire import length_delimited, message_field
+from edge.transcoder.wire import http_body, message_field
 
 ReadBody = Callable[[bytes, str], bytes]
 
@@ -98,9 +98,7 @@ def media_of(content_type: str) -> tuple[str, str]:
 
 def _http_body_reader(field: DescField | None) -> ReadBody:
     def read(data: bytes, content_type: str) -> bytes:
-        body = length_delimited(1, content_type.encode(errors="replace")) if content_type else b""
-        if data:
-            body += length_delimited(2, data)
+        body = http_body(content_type.encode(errors="replace"), data)
         return message_field(field, body) if field else body
 
     return read

@@ -6,31 +6,27 @@ from dataclasses import dataclass
 from protobuf import DescField, DescMessage, ScalarType
 
 from edge.transcoder.fields import is_http_body, is_map, is_singular, kind_of
-from edge.transcoder.parts import Part, parts_of
-from edge.transcoder.problems import FieldError, Problem, Refused
+from edge.transcoder.given import Place, place_at, place_of
+from edge.transcoder.parts import Part, parts_of, refused
 from edge.transcoder.query import Query
-from edge.transcoder.wire import length_delimited
-
-_CONTENT_TYPE, _DATA = 1, 2  # of google.api.HttpBody
+from edge.transcoder.wire import TextError, http_body, length_delimited, message_field
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A field that a file can fill. Without a number the file is the message itself, an HttpBody."""
+    """What a file fills: a field, or the message itself, an HttpBody. `is_bytes`: the file is the whole value."""
 
     name: str
-    number: int | None
-    raw: bool
-    repeated: bool = False
+    place: Place
+    field: DescField | None
+    is_bytes: bool = False
 
     def encode(self, part: Part) -> bytes:
         """The wire bytes of the field."""
-        data = part.data
-        if not self.raw:
-            data = length_delimited(_DATA, data)
-            if part.content_type:
-                data = length_delimited(_CONTENT_TYPE, part.content_type.encode()) + data
-        return data if self.number is None else length_delimited(self.number, data)
+        if self.field is not None and self.is_bytes:
+            return length_delimited(self.field.number, part.data)
+        body = http_body(part.content_type.encode(), part.data)
+        return body if self.field is None else message_field(self.field, body)
 
 
 class Form:
@@ -54,29 +50,30 @@ class Form:
         """The message's wire bytes; raises Refused, with the part named."""
         files: list[bytes] = []
         texts: list[tuple[str, str]] = []
-        seen: set[_Target] = set()
+        given = self._text.given()
         for part in parts_of(data, content_type):
             target = self._target_of(part)
             if target is None:
                 if not part.is_file:
                     texts.append((part.name, part.text))
                 elif not self._ignore_unknown:
-                    raise _refused(part.name, "takes no file")
+                    raise refused(part.name, "takes no file")
                 continue
-            if target in seen and not target.repeated:
-                raise _refused(part.name, "must be given once")
-            seen.add(target)
+            try:
+                given.add(target.place)
+            except TextError as error:
+                raise refused(part.name, str(error)) from None
             files.append(target.encode(part))
-        if self._only is not None and not seen:
-            raise _refused(self._only.name, "the form has no such file")
-        return b"".join(files) + self._text.bind_pairs(texts)
+        if self._only is not None and not files:
+            raise refused(self._only.name, "the form has no such file")
+        return b"".join(files) + self._text.bind_pairs(texts, given)
 
     def _target_of(self, part: Part) -> _Target | None:
         """The field that the part is a file for; None if there is none, or if the part is text for one."""
         target = self._targets.get(part.name)
         if self._only is not None:
             return self._only if part.is_file or target is not None else None
-        return target if part.is_file or (target is not None and not target.raw) else None
+        return target if part.is_file or (target is not None and not target.is_bytes) else None
 
 
 def form_of(
@@ -92,7 +89,7 @@ def form_of(
         only = _target(body) if is_singular(body) else None
         targets = _by_name([body])
     elif is_http_body(message):
-        only = _Target("data", None, raw=False)
+        only = _Target("data", place_at(message, ("data",)), None)
         targets = {only.name: only}
     else:
         targets = _by_name(field for field in message.fields if (field.name,) not in elsewhere)
@@ -100,7 +97,7 @@ def form_of(
         return None
     if only is not None:
         elsewhere.add((body.name if body is not None else only.name,))
-    text = Query(message, elsewhere=elsewhere, body="", ignore_unknown=ignore_unknown)
+    text = Query(message, elsewhere=elsewhere, body="", ignore_unknown=ignore_unknown, noun="part")
     return Form(targets, only, text, ignore_unknown=ignore_unknown)
 
 
@@ -111,12 +108,7 @@ def _by_name(fields: Iterable[DescField]) -> dict[str, _Target]:
 
 def _target(field: DescField) -> _Target | None:
     kind = kind_of(field)
-    raw = kind is ScalarType.BYTES
-    if is_map(field) or not (raw or is_http_body(kind)):
+    is_bytes = kind is ScalarType.BYTES
+    if is_map(field) or not (is_bytes or is_http_body(kind)):
         return None
-    return _Target(field.json_name, field.number, raw, repeated=not is_singular(field))
-
-
-def _refused(name: str, detail: str) -> Refused:
-    error = FieldError(name, detail, "invalid_part")
-    return Refused(Problem(400, "invalid_argument", f"{name}: {detail}.", [error]))
+    return _Target(field.json_name, place_of([field]), field, is_bytes)

@@ -1,13 +1,14 @@
 """What the native JSON codec lets through and ProtoJSON does not.
 
 `protobuf-py` reads quoted numbers with Python's `int` (`1_000`, Arabic digits, `+1`), rounds 64-bit integers that are
-written with a fraction, takes map keys out of range, `1.s` as a duration, infinite numbers in a Struct and two members
-of one oneof, and merges a field that is given under both its names. A guard looks only at the fields where that can
-happen; a message type without such fields has none.
+written with a fraction, takes map keys out of range, `1.s` as a duration, empty names in a FieldMask, infinite numbers
+in a Struct and two members of one oneof, and merges a field that is given under both its names. A guard looks only at
+the fields where that can happen; a message type without such fields has none.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from protobuf import (
@@ -27,6 +28,7 @@ from edge.transcoder.wire import (
     INTEGERS,
     NOT_FINITE,
     NUMBER,
+    TEXT_NEEDS,
     TEXT_TYPES,
     WRAPPERS,
     TextError,
@@ -73,8 +75,8 @@ class Guards:
             return self._made[name]
         if name in WRAPPERS:
             self._made[name] = _value_check(message.fields[0])
-        elif name == "google.protobuf.Duration":
-            self._made[name] = _duration
+        elif name in TEXT_NEEDS:
+            self._made[name] = partial(_text, name)
         elif name == "google.protobuf.Any":
             self._made[name] = self._any
         elif name in _FREE_FORM:
@@ -168,7 +170,7 @@ class Guards:
 
 def _has_own_check(message: DescMessage) -> bool:
     name = message.type_name
-    return name in WRAPPERS or name in _FREE_FORM or name in ("google.protobuf.Duration", "google.protobuf.Any")
+    return name in WRAPPERS or name in _FREE_FORM or name in TEXT_NEEDS or name == "google.protobuf.Any"
 
 
 def _kind_check(kind: ScalarType | DescEnum) -> Check | None:
@@ -211,9 +213,9 @@ def _enum(value: JsonValue) -> None:
         raise FieldValueError(integer_rule(ScalarType.INT32))
 
 
-def _duration(value: JsonValue) -> None:
-    if isinstance(value, str) and value.endswith(".s"):
-        raise FieldValueError(TEXT_TYPES["google.protobuf.Duration"])
+def _text(name: str, value: JsonValue) -> None:
+    if isinstance(value, str) and not TEXT_NEEDS[name].fullmatch(value):
+        raise FieldValueError(TEXT_TYPES[name])
 
 
 def _finite(value: JsonValue) -> None:

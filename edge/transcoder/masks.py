@@ -8,7 +8,7 @@ from edge.transcoder.escapes import decode_form
 from edge.transcoder.fields import by_name, is_plain_message, is_singular, kind_of
 from edge.transcoder.guard import JsonValue
 from edge.transcoder.json_codec import parse
-from edge.transcoder.wire import length_delimited
+from edge.transcoder.wire import length_delimited, message_field
 
 _NAME = "update_mask"
 _TYPE = "google.protobuf.FieldMask"
@@ -32,7 +32,7 @@ def update_mask(message: DescMessage, body: DescField, bound: Collection[tuple[s
         return None
     if not isinstance(resource, DescMessage) or not is_plain_message(resource) or not is_singular(body):
         return None
-    number, names = mask.number, {mask.name, mask.json_name}
+    names = {mask.name, mask.json_name}
     elsewhere = frozenset(".".join(path[1:]) for path in bound if path[0] == body.name)
     fields = _Fields()
 
@@ -41,7 +41,7 @@ def update_mask(message: DescMessage, body: DescField, bound: Collection[tuple[s
             return b""
         value = parse(data) if data else {}
         paths = [path for path in _paths(resource, value, fields) if path not in elsewhere]
-        return length_delimited(number, b"".join(length_delimited(_PATHS, path.encode()) for path in paths))
+        return message_field(mask, b"".join(length_delimited(_PATHS, path.encode()) for path in paths))
 
     return make
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from edge.transcoder.problems import Problem, Refused
+from edge.transcoder.problems import FieldError, Problem, Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -44,7 +44,7 @@ class Part:
         try:
             return self.data.decode()
         except UnicodeDecodeError:
-            raise malformed(f"the part {self.name} is not UTF-8") from None
+            raise refused(self.name, "must be text in UTF-8") from None
 
 
 def parts_of(body: bytes, content_type: str) -> list[Part]:
@@ -65,6 +65,12 @@ def parts_of(body: bytes, content_type: str) -> list[Part]:
 
 def malformed(reason: str) -> Refused:
     return Refused(Problem(400, "malformed_form", f"The form cannot be read: {reason}."))
+
+
+def refused(name: str, detail: str) -> Refused:
+    """The refusal of one part."""
+    error = FieldError(name, detail, "invalid_part")
+    return Refused(Problem(400, "invalid_argument", f"{name}: {detail}.", [error]))
 
 
 class _Reader:

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from protobuf import DescField, DescFieldValueList, DescFieldValueMessage, DescMessage
+from protobuf import DescField, DescFieldValueMessage, DescMessage
 
 from edge.transcoder.escapes import EscapeError, decode_form
 from edge.transcoder.fields import by_name
+from edge.transcoder.given import Given, Place, place_at, place_of
 from edge.transcoder.problems import FieldError, Problem, Refused
-from edge.transcoder.wire import TEXT_TYPES, WRAPPERS, Encode, TextError, encoder
+from edge.transcoder.wire import TEXT_TYPES, WRAPPERS, Encode, TextError, UnknownName, encoder
 
 _DEEPEST = 32  # names in one parameter: far beyond any API, far below the codecs' own limit of 100
 
@@ -16,47 +17,66 @@ _DEEPEST = 32  # names in one parameter: far beyond any API, far below the codec
 class _Parameter(NamedTuple):
     """What a parameter's name stands for. Without an encoder, the path or the body binds its field."""
 
-    path: tuple[str, ...]
-    repeated: bool
-    oneofs: tuple[tuple[tuple[str, ...], str], ...]
+    place: Place
     encode: Encode | None
 
 
 class Query:
-    """Binds the query string of one route.
+    """Binds the query string of one route, or the texts of a form.
 
     A parameter that names a field which the path or the body binds is not a query parameter (HttpRule, rule 1) and
-    changes nothing; one that names no field is refused, unless unknown names are ignored.
+    changes nothing; one that names another member of that field's oneof would unset it, and is refused. One that names
+    no field is refused, and so is the name of no enum value, unless unknown names are ignored.
     """
 
     def __init__(
-        self, message: DescMessage, *, elsewhere: Collection[tuple[str, ...]], body: str, ignore_unknown: bool
+        self,
+        message: DescMessage,
+        *,
+        elsewhere: Collection[tuple[str, ...]],
+        body: str,
+        ignore_unknown: bool,
+        noun: str = "parameter",
     ) -> None:
-        """`elsewhere` are the paths of fields that the path template binds, `body` the rule's body clause."""
+        """`elsewhere` are the paths of fields that the path template binds, `body` the rule's body clause.
+
+        `noun` is what refusals call a parameter. Raises ValueError if path and body bind two members of one oneof.
+        """
         self._message = message
         self._elsewhere = frozenset(elsewhere)
         self._body = body
         self._ignore_unknown = ignore_unknown
+        self._noun = noun
+        bound = (*elsewhere, (body,)) if body not in ("", "*") else elsewhere
+        places = (place_at(message, path) for path in bound)
+        self._chosen = tuple(place for place in places if place.oneofs)
+        self.given()
         self._names: dict[DescMessage, dict[str, DescField]] = {}
         self._top: dict[str, _Parameter] = {}
 
     def bind(self, query: str) -> bytes:
         """The wire bytes of every parameter, in their order; raises Refused."""
-        return self.bind_pairs(_decoded(pair) for pair in query.split("&") if pair)
+        return self.bind_pairs((_decoded(pair) for pair in query.split("&") if pair), self.given())
 
-    def bind_pairs(self, pairs: Iterable[tuple[str, str]]) -> bytes:
-        """The same for names and texts that are no longer encoded."""
+    def given(self) -> Given:
+        """What is set before the first parameter."""
+        return Given(self._chosen)
+
+    def bind_pairs(self, pairs: Iterable[tuple[str, str]], given: Given) -> bytes:
+        """The same for names and texts that are no longer encoded, beside what has been given already."""
         parts: list[bytes] = []
-        given = _Given()
         for name, text in pairs:
             parameter = self._parameter(name)
             if parameter is None or parameter.encode is None:
                 continue
             try:
-                given.add(parameter)
+                given.add(parameter.place)
                 parts.append(parameter.encode(text))
+            except UnknownName as error:
+                if not self._ignore_unknown:
+                    raise self._refused("invalid", name, str(error)) from None
             except TextError as error:
-                raise _refused("invalid_argument", FieldError(name, str(error), "invalid_parameter")) from None
+                raise self._refused("invalid", name, str(error)) from None
         return b"".join(parts)
 
     def _parameter(self, name: str) -> _Parameter | None:
@@ -69,25 +89,17 @@ class Query:
         except ValueError as error:
             if self._ignore_unknown:
                 return None
-            raise _refused("unknown_field", FieldError(name, str(error), "unknown_parameter")) from None
+            raise self._refused("unknown", name, str(error)) from None
         if "." not in name:
             self._top[name] = parameter  # the names of fields are few; nested names of recursive types are not
         return parameter
 
     def _resolve(self, name: str) -> _Parameter:
         chain = self._chain(name)
-        path = tuple(field.name for field in chain)
+        place = place_of(chain)
+        path = place.path
         elsewhere = self._body in ("*", path[0]) or any(path[: len(taken)] == taken for taken in self._elsewhere)
-        return _Parameter(
-            path=path,
-            repeated=isinstance(chain[-1].value, DescFieldValueList),
-            oneofs=tuple(
-                (path[:depth], oneof.name)
-                for depth, field in enumerate(chain)
-                if (oneof := getattr(field.value, "oneof", None)) is not None
-            ),
-            encode=None if elsewhere else encoder(chain),
-        )
+        return _Parameter(place, None if elsewhere else encoder(chain))
 
     def _chain(self, name: str) -> list[DescField]:
         """The fields that a dotted name goes through; raises ValueError if there is no such field."""
@@ -97,11 +109,11 @@ class Query:
         for part in parts[:_DEEPEST]:
             field = self._fields(message).get(part) if message else None
             if field is None:
-                raise ValueError("there is no such parameter")
+                break
             chain.append(field)
             message = _inside(field)
-        if len(parts) > _DEEPEST:
-            raise ValueError("there is no such parameter")
+        if len(chain) < len(parts):
+            raise ValueError(f"there is no such {self._noun}")
         return chain
 
     def _fields(self, message: DescMessage) -> dict[str, DescField]:
@@ -110,24 +122,10 @@ class Query:
             fields = self._names[message] = by_name(message)
         return fields
 
-
-class _Given:
-    """What the parameters so far have set."""
-
-    def __init__(self) -> None:
-        self._paths: set[tuple[str, ...]] = set()
-        self._members: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
-
-    def add(self, parameter: _Parameter) -> None:
-        """Raise TextError for a second value of a singular field, or for a second field of a oneof."""
-        if not parameter.repeated:
-            if parameter.path in self._paths:
-                raise TextError("must be given once")
-            self._paths.add(parameter.path)
-        for place in parameter.oneofs:
-            member = parameter.path[: len(place[0]) + 1]
-            if self._members.setdefault(place, member) != member:
-                raise TextError(f"only one field of {place[1]} can be given")
+    def _refused(self, why: str, name: str, detail: str) -> Refused:
+        code = "unknown_field" if why == "unknown" else "invalid_argument"
+        error = FieldError(name, detail, f"{why}_{self._noun}")
+        return Refused(Problem(400, code, f"{name}: {detail}.", [error]))
 
 
 def _inside(field: DescField) -> DescMessage | None:
@@ -143,8 +141,4 @@ def _decoded(pair: str) -> tuple[str, str]:
     try:
         return decode_form(name), decode_form(text)
     except EscapeError as error:
-        raise Refused(Problem(400, "malformed_url", str(error))) from None
-
-
-def _refused(code: str, error: FieldError) -> Refused:
-    return Refused(Problem(400, code, f"{error.field}: {error.detail}.", [error]))
+        raise Refused(Problem(400, "malformed_url", f"{error}.")) from None

@@ -63,8 +63,9 @@ TEXT_TYPES = {
     "google.protobuf.Duration": "must be seconds with an s, such as 1.5s",
     "google.protobuf.FieldMask": "must be field names in lowerCamelCase, separated by commas",
 }
-_TEXT_NEEDS = {  # what the native codec lets through, and its own grammar does not
+TEXT_NEEDS = {  # what the native codec lets through, and its own grammar does not
     "google.protobuf.Duration": re.compile(r".*[0-9]s", re.DOTALL),
+    "google.protobuf.FieldMask": re.compile(r"(?:[^.,]+(?:[.,][^.,]+)*)?"),  # no name in it is empty
 }
 _STANDARD_ALPHABET = str.maketrans("-_", "+/")
 _FLOAT_OVERFLOW = 2.0**128 - 2.0**103  # from here on a double rounds to infinity as a float
@@ -72,6 +73,10 @@ _FLOAT_OVERFLOW = 2.0**128 - 2.0**103  # from here on a double rounds to infinit
 
 class TextError(ValueError):
     """The text is no value of the field's type; the message says what it must be."""
+
+
+class UnknownName(TextError):
+    """The text may be an enum value that another version of the enum has."""
 
 
 def encoder(chain: Sequence[DescField]) -> Encode:
@@ -121,6 +126,12 @@ def message_field(field: DescField, data: bytes) -> bytes:
     return length_delimited(field.number, data)
 
 
+def http_body(content_type: bytes, data: bytes) -> bytes:
+    """A google.api.HttpBody; what is empty is not in it."""
+    named = length_delimited(1, content_type) if content_type else b""
+    return named + length_delimited(2, data) if data else named
+
+
 def _in_message(field: DescField, encode: Encode) -> Encode:
     """Encode inside of the message in a field."""
     if is_group(field):
@@ -155,7 +166,7 @@ def _well_known(message: DescMessage) -> Encode:
     """Timestamp, Duration and FieldMask: their JSON is a string, so the JSON codec reads the text."""
 
     def encode(text: str) -> bytes:
-        needs = _TEXT_NEEDS.get(message.type_name)
+        needs = TEXT_NEEDS.get(message.type_name)
         try:
             if needs is None or needs.fullmatch(text):
                 return message.type.from_json(json.dumps(text)).to_binary()
@@ -175,8 +186,11 @@ def _enum(number: int, enum: DescEnum) -> Encode:
         value = numbers.get(text)
         if value is None:
             value = _integer_or_none(text)
-            if value is None or value not in _INT32 or not (enum.open or value in known):
-                raise TextError(f"must be one of {', '.join(numbers)}")
+            if value is None or value not in _INT32:
+                wrong = UnknownName if text.isidentifier() else TextError
+                raise wrong(f"must be one of {', '.join(numbers)}")
+            if not (enum.open or value in known):
+                raise UnknownName(f"must be one of {', '.join(numbers)}")
         return head + varint(value)
 
     return encode

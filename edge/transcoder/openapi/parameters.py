@@ -24,13 +24,23 @@ def _inside(
 ) -> Iterator[Schema]:
     for field in message.fields:
         longer = (*chain, field)
-        if tuple(step.name for step in longer) in elsewhere:
+        if tuple(step.name for step in longer) in elsewhere or _is_ruled_out(longer, elsewhere):
             continue
         kind = kind_of(field)
         if _is_text(longer):
             yield _parameter(longer, schemas)
         elif isinstance(kind, DescMessage) and _goes_on(field, chain):
             yield from _inside(kind, longer, elsewhere, schemas)
+
+
+def _is_ruled_out(chain: tuple[DescField, ...], elsewhere: Collection[tuple[str, ...]]) -> bool:
+    """Whether something else binds another member of the field's oneof."""
+    oneof = getattr(chain[-1].value, "oneof", None)
+    if oneof is None:
+        return False
+    above = tuple(field.name for field in chain[:-1])
+    others = [(*above, member.name) for member in oneof.fields if member.name != chain[-1].name]
+    return any(path[: len(chain)] in others for path in elsewhere)
 
 
 def _is_text(chain: tuple[DescField, ...]) -> bool:

@@ -14,11 +14,13 @@ from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from edge.transcoder.delivery import delivered
 from edge.transcoder.forwarding import Forwarding, call_of
+from edge.transcoder.not_http import MOST_HEADER_BYTES, MOST_TARGET_BYTES, not_http
 from edge.transcoder.problems import Problem, Refused, problem_response
 from edge.transcoder.standalone.arguments import Address
 from edge.transcoder.standalone.descriptor_sets import StartError
@@ -61,7 +63,7 @@ class Handler:
                 _log(request, request_id, status, asyncio.get_running_loop().time() - started)
 
     async def _answer(self, request: web.BaseRequest, request_id: str) -> web.StreamResponse:
-        own_headers = {"X-Request-Id": request_id}
+        own_headers = _own_headers(request_id)
         response: web.StreamResponse
         try:
             if self._openapi is not None and _path(request) == OPENAPI and request.method in ("GET", "HEAD"):
@@ -88,6 +90,11 @@ def _request_id(request: web.BaseRequest) -> str:
     """The id that came with the request, if it is one that can be repeated anywhere; else a new one."""
     given = request.headers.get("X-Request-Id", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _own_headers(request_id: str) -> dict[str, str]:
+    """What every answer carries; without a `Server` of ours aiohttp would tell its version, and Python's."""
+    return {"X-Request-Id": request_id, "Server": "transcoder"}
 
 
 @asynccontextmanager
@@ -122,7 +129,7 @@ async def listening(handler: Handler, address: Address, *, max_body_bytes: int, 
 
 class _Server(web.Server):
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop)
+        return _Protocol(self, loop=self._loop, max_line_size=MOST_TARGET_BYTES, max_field_size=MOST_HEADER_BYTES)
 
 
 class _Protocol(RequestHandler):
@@ -139,17 +146,20 @@ class _Protocol(RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun when it failed")
-        problem = Problem(400, "malformed_request", "This is not HTTP/1.1 that can be read.")
-        if status >= 500:
+        problem = not_http(exc)
+        if problem is None:
             problem = Problem(500, "internal", "The transcoder failed; see its stderr.")
             self.log_exception(exc_info=exc)
-        response = problem_response(problem)
+        request_id = uuid.uuid4().hex
+        response = problem_response(problem, request_id=request_id)
+        response.headers.update(_own_headers(request_id))
         response.force_close()
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Called for what goes wrong after an answer too, such as a rest of the body that cannot be read."""
         error = kw.get("exc_info")
-        if isinstance(error, BaseException):
+        if isinstance(error, BaseException) and not isinstance(error, BadHttpMessage | web.RequestPayloadError):
             traceback.print_exception(error, file=sys.stderr)
 
 

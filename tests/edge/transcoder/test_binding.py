@@ -249,6 +249,7 @@ async def test_query_values_are_text_of_the_field_s_type(edge: Edge, query: str,
         "color=red", "color=1.5", "color=2147483648", "color=", "bytesValue=!!!", "bytesValue=Y", "bytesValue=%C3%BC",
         "repeatedInt32=1&repeatedInt32=",
         "duration=1h", "duration=1m30s", "duration=1.s", "duration=1.0000000001s", "mask=bar_bar",
+        "mask=a,,b", "mask=a.",
         "timestamp=2020-01-01T00:00:00+01:00", "timestamp=2020-01-01", "timestamp=", "int32Value=1&int32Value=2",
         "int32Value=1&int32_value=2", "choiceText=a&choiceNumber=1", "choiceText=a&choiceChild.text=b",
     ],
@@ -305,15 +306,24 @@ def test_unknown_parameters_of_an_open_query_are_dropped_and_no_others(descripto
 
 def test_unknown_parameters_and_fields_are_dropped_if_that_is_wanted(descriptors: bytes, messages: Messages) -> None:
     transcoder = Transcoder(descriptors, GrpcUpstream({}), Options(ignore_unknown=True))
-    query = transcoder.match("GET", "/q?nope=1&child.nope=2&int32Value=3&m[k]=v")
+    query = transcoder.match(
+        "GET", "/q?nope=1&child.nope=2&int32Value=3&m[k]=v&color=PURPLE&repeatedColor=RED&repeatedColor=PURPLE"
+    )
     body = transcoder.match("POST", "/b/star")
     text = b'{"nope": 1, "child": {"nope": 2, "text": "a"}, "repeatedColor": ["RED", "PURPLE"]}'
 
     bound = messages["probe.v1.Probe"].FromString(query.route.bind(query.segments, query.query, b"", ""))
     read = messages["probe.v1.Probe"].FromString(body.route.bind(body.segments, "", text, ""))
 
-    assert bound == messages["probe.v1.Probe"](int32_value=3)
+    assert bound == messages["probe.v1.Probe"](int32_value=3, repeated_color=[1])
     assert read == messages["probe.v1.Probe"](child={"text": "a"}, repeated_color=[1])
+
+
+@pytest.mark.parametrize("target", ["/q?color=1.5", "/q?color=2147483648", "/q/int/1/PURPLE/true"])
+def test_what_is_no_name_or_must_not_be_left_out_is_refused_all_the_same(descriptors: bytes, target: str) -> None:
+    transcoder = Transcoder(descriptors, GrpcUpstream({}), Options(ignore_unknown=True))
+
+    assert binding_status(transcoder, "GET", target) == 400
 
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -49,6 +49,7 @@ from tests.edge.transcoder.probe import Edge, Messages, binding_status
         '{"timestamp":"9999-12-31T23:59:59.9999999999Z"}', '{"timestamp":1}', '{"duration":"1m30s"}',
         '{"duration":"1.s"}',
         '{"duration":"1.0000000001s"}', '{"duration":"315576000001s"}', '{"duration":"1"}', '{"mask":"bar_bar"}',
+        '{"mask":"a,"}', '{"mask":"a..b"}',
         '{"any":{"@type":"type.googleapis.com/nope.X"}}', '{"any":{"text":"a"}}', '{"any":{"@type":1}}',
         '{"choiceText":"a","choiceNumber":1}', '{"customNamed":"a"}',
     ],

@@ -21,12 +21,14 @@ class Served:
         self._messages = Messages(descriptors)
         self._message = message
 
-    def bound(self, method: str, target: str, body: Any = None, *, ignore_unknown: bool = False) -> Any:
+    def bound(
+        self, method: str, target: str, body: Any = None, *, ignore_unknown: bool = False, content_type: str = ""
+    ) -> Any:
         """The request message as google's runtime reads it, as JSON; raises Refused."""
         transcoder = self._transcoder
         if ignore_unknown:
             transcoder = Transcoder(self._descriptors, GrpcUpstream({}), Options(ignore_unknown=True))
-        message = self._messages[self._message].FromString(_bound(transcoder, method, target, body))
+        message = self._messages[self._message].FromString(_bound(transcoder, method, target, body, content_type))
         assert message.IsInitialized()
         return json.loads(json_format.MessageToJson(message, descriptor_pool=self._messages.pool, indent=None))
 
@@ -43,9 +45,10 @@ class Served:
         return {error.field: error.detail for error in refused.value.problem.errors}
 
 
-def _bound(transcoder: Transcoder, method: str, target: str, body: Any) -> bytes:
+def _bound(transcoder: Transcoder, method: str, target: str, body: Any, content_type: str = "") -> bytes:
     match = transcoder.match(method, target)
-    return match.route.bind(match.segments, match.query, b"" if body is None else json.dumps(body).encode(), "")
+    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return match.route.bind(match.segments, match.query, data, content_type)
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +164,22 @@ def test_a_message_of_an_edition_goes_through_json_as_it_is(edition: Served, mes
         ("GET", "/r/a/5?implicit=0&closed=2", None, {"name": "a", "class": 5, "closed": "TWO"}),
         ("GET", "/part/x?name=a&part.None=1", None, {"name": "a", "part": {"from": "x", "None": 1}}),
         ("PUT", "/part/a", {"from": "x"}, {"name": "a", "part": {"from": "x"}}),
+        ("PATCH", "/part/a", {"from": "x"}, {"name": "a", "part": {"from": "x"}, "updateMask": "from"}),
+        ("GET", "/r/a/5?updateMask=a,b", None, {"name": "a", "class": 5, "updateMask": "a,b"}),
     ],
 )
 def test_a_message_of_an_edition_is_bound_from_anywhere(
     edition: Served, method: str, target: str, body: Any, message: Any
 ) -> None:
     assert edition.bound(method, target, body) == message
+
+
+def test_a_file_becomes_a_group_where_an_edition_asks_for_one(edition: Served) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nabc\r\n--x--\r\n'
+
+    bound = edition.bound("POST", "/file/a", form, content_type="multipart/form-data; boundary=x")
+
+    assert bound == {"name": "a", "file": {"data": "YWJj"}}
 
 
 def test_what_a_message_of_an_edition_cannot_be_is_refused(edition: Served) -> None:

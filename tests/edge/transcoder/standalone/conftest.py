@@ -8,7 +8,7 @@ import pytest
 from tests.edge.transcoder import probe
 from tests.edge.transcoder.standalone import services
 from tests.edge.transcoder.standalone.program import Program, running
-from tests.edge.transcoder.standalone.services import Bookstore, Library, Storage
+from tests.edge.transcoder.standalone.services import Bookstore, Library, Messaging, Storage
 
 PROTOS = Path(__file__).parent / "protos"
 
@@ -17,7 +17,7 @@ PROTOS = Path(__file__).parent / "protos"
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The descriptor set of each example service, as a file."""
     found = {}
-    for name in ("bookstore", "library", "storage"):
+    for name in ("bookstore", "library", "storage", "messaging"):
         scratch = tmp_path_factory.mktemp(name)
         probe.compiled(PROTOS, f"{name}.proto", scratch)
         found[name] = scratch / "set.binpb"
@@ -50,5 +50,15 @@ async def storage(sets: dict[str, Path]) -> AsyncIterator[Program]:
     async with (
         services.serving(sets["storage"].read_bytes(), Storage, reflected_by=[services.v1]) as upstream,
         running("--reflection", "--upstream", upstream) as program,
+    ):
+        yield program
+
+
+@pytest.fixture(scope="session")
+async def messaging(sets: dict[str, Path]) -> AsyncIterator[Program]:
+    """Messaging, by its descriptor set."""
+    async with (
+        services.serving(sets["messaging"].read_bytes(), Messaging) as upstream,
+        running("--descriptor-set", str(sets["messaging"]), "--upstream", upstream) as program,
     ):
         yield program

@@ -66,6 +66,14 @@ class Program:
         async with self._session.request(method, URL(self.url + path, encoded=True), data=data, headers=named) as got:
             return Answer(got.status, got.headers.copy(), await got.read())
 
+    def stream(self, path: str, *, accept: str) -> Any:
+        """An answer to be read as it comes."""
+        return self._session.get(URL(self.url + path, encoded=True), headers={"Accept": accept})
+
+    def socket(self, path: str) -> Any:
+        """Open a WebSocket."""
+        return self._session.ws_connect(URL(self.url + path, encoded=True))
+
     async def raw(self, data: bytes) -> bytes:
         """Send bytes as they are; the answer until the connection ends."""
         reader, writer = await asyncio.open_connection(URL(self.url).host, URL(self.url).port)

@@ -1,5 +1,6 @@
-"""Three services as they are in the wild, each on a gRPC server of its own with reflection."""
+"""Four services as they are in the wild, each on a gRPC server of its own with reflection."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from tests.edge.transcoder.probe import Messages
 LIBRARY = "google.example.library.v1.LibraryService"
 BOOKSTORE = "endpoints.examples.bookstore.Bookstore"
 STORAGE = "storage.v1.Storage"
+MESSAGING = "messaging.v1.Messaging"
 
 
 class Servicer(Protocol):
@@ -160,6 +162,34 @@ class Storage:
         return self._messages["storage.v1.Object"](name=name, size=len(self._contents[name].data))
 
 
+class Messaging:
+    service = MESSAGING
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self._sounds: dict[str, list[Any]] = {}
+
+    async def Talk(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for message in requests:
+            yield message
+
+    async def Listen(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        yield self._messages["messaging.v1.Message"](room=request.room, text="welcome")
+        await asyncio.Event().wait()
+
+    async def Download(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        for chunk in await _found(self._sounds, request.room, context):
+            yield chunk
+
+    async def Record(self, requests: AsyncIterator[Any], context: Any) -> Any:
+        room, chunks = "", []
+        async for recording in requests:
+            room = room or recording.room
+            chunks.append(recording.sound)
+        self._sounds[room] = chunks
+        return self._messages["messaging.v1.Recorded"](room=room, size=sum(len(chunk.data) for chunk in chunks))
+
+
 async def _found(things: dict[Any, Any], key: Any, context: Any) -> Any:
     if key not in things:
         await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no {key}.")
@@ -185,13 +215,20 @@ async def serving(
         await server.stop(None)
 
 
+_MAKERS = {  # by whether the client streams, and whether the server does
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
 def _handler(servicer: Servicer, messages: Messages) -> grpc.GenericRpcHandler:
     """The handler of a service; google's runtime reads and writes its messages, as any servicer's."""
     methods: dict[str, Any] = {}
     for method in messages.pool.FindServiceByName(servicer.service).methods:
         function = getattr(servicer, method.name)
-        stream = inspect.isasyncgenfunction(function)
-        make = grpc.unary_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
+        make = _MAKERS[method.client_streaming, inspect.isasyncgenfunction(function)]
         methods[method.name] = make(
             function,
             request_deserializer=messages[method.input_type.full_name].FromString,

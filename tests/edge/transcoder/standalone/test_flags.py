@@ -131,12 +131,31 @@ async def test_the_access_log_has_a_line_for_each_request_and_no_query(lenient: 
     assert line["ms"] >= 0
 
 
-async def test_what_is_no_http_is_a_problem_document_that_does_not_repeat_it(plain: Program) -> None:
-    answer = await plain.raw(b"GET / HTTP/1.1\r\nSecret : 1\r\n\r\n")
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nSecret : 1\r\n\r\n", b" 400 Bad Request", b"malformed_request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nSecret: " + b"s" * 20_000 + b"\r\n\r\n", b" 431 ", b"headers_too_large"),
+        (b"GET /Secret" + b"s" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b" 414 ", b"uri_too_long"),
+    ],
+)
+async def test_what_is_no_http_is_a_problem_document_that_does_not_repeat_it(
+    plain: Program, request_: bytes, status: bytes, code: bytes
+) -> None:
+    answer = await plain.raw(request_)
 
-    assert b" 400 Bad Request\r\n" in answer
+    assert status in answer.partition(b"\r\n")[0]
     assert b"application/problem+json" in answer
+    assert code in answer
     assert b"Secret" not in answer
+
+
+async def test_no_answer_tells_versions(plain: Program) -> None:
+    served = await plain("GET", "/v1/buckets/b/objects/a")
+    refused = await plain.raw(b"HELLO\r\n\r\n")
+
+    assert served.headers["Server"] == "transcoder"
+    assert b"aiohttp" not in refused
 
 
 async def test_an_openapi_document_describes_the_service_unless_that_is_not_wanted(
