@@ -61,7 +61,7 @@ bench: install ## Measure the edge against Envoy and a direct call; writes docs/
 .PHONY: fuzz
 fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
 	@$(BIN)/uv pip install --quiet --only-binary :all: --require-hashes -r locks/fuzz.txt || \
-	  echo 'chatmesh: atheris, the fuzzer, has no wheel for this machine' >&2
+	  echo 'chatmesh: atheris, the fuzzer, could not be installed' >&2
 	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
 
 .PHONY: bench-accounts

@@ -4,6 +4,20 @@ Owns: routing, binding, JSON, forms, streams, problem documents, compression and
 Takes: a descriptor set and an `Upstream`.
 Speaks: HTTP on an aiohttp request, bytes of protobuf messages towards the upstream.
 Calls: whatever the upstream reaches; `GrpcUpstream` is the one over grpc.aio channels.
+
+The way through it, from `transcoder.py` on:
+
+at the start    descriptors → templates → routes (a `Binder` each) → matcher → router
+which route     router, matcher, negotiation (Accept)
+to a message    reading → bodies: json_codec (guard), forms (parts), masks; query, given, escapes → wire; then required
+                request_streams: the same for each line, or chunk, of a body that is a stream
+what goes along forwarding: headers to metadata, deadlines; metadata: what services say of their answers
+the call        upstream, the seam; grpc_upstream
+the answer      answers → delivery: conditional, compression
+                stream_answers → streaming, framing, event_ids
+WebSockets      websocket → websocket_session, inbox
+errors          problems; statuses and details of RPCs; not_http
+beside it       fields, options; standalone/, the program; openapi/, the document
 """
 
 from edge.transcoder.delivery import delivered
