@@ -87,7 +87,7 @@ def test_what_a_variable_or_a_body_may_be(compile_proto: Compile) -> None:
     rules = (
         'get: "/{kind}/{text}"',
         'get: "/sub/{part.text}"',
-        'put: "/{text}" body: "part"',
+        'put: "/{text}" body: "sub"',
         'post: "/a" body: "text" additional_bindings { post: "/b" body: "*" } additional_bindings { get: "/b" }',
     )
 
