@@ -20,7 +20,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from edge import webhooks
 from edge.callers import Callers
 from edge.connections import ConnectionLimits, Connections
-from edge.limits import Admission, Counter, Rates, SharedCounter
+from edge.limits import Admission, Counter, Rates
 from edge.limits.shared import connected
 from edge.openapi import api_document
 from edge.pages import descriptors, pages
@@ -119,7 +119,7 @@ async def _counter(stack: AsyncExitStack, settings: EdgeSettings) -> Counter | N
     """What counts requests, on a connection of its own, which gives up sooner than others; None without limits."""
     if not settings.rate_limit_per_minute:
         return None
-    counter = Counter(SharedCounter(await stack.enter_async_context(connected(str(settings.redis_url)))))
+    counter = Counter(await stack.enter_async_context(connected(str(settings.redis_url))))
     await stack.enter_async_context(process.background(counter.run))
     return counter
 

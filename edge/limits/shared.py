@@ -1,13 +1,16 @@
 """The limits as all edges count them together: one script in Redis, many checks a round trip."""
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from edge.limits.rates import PERIOD, Check, Standing
 
@@ -26,26 +29,38 @@ if not take then return {0, math.ceil(used - now)} end
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return {0, math.ceil(after - now)}
 """
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # how Redis names a script
 _PATIENCE = 0.5  # seconds for a round trip, a connection included
 
 _Waiting = tuple[Check, "asyncio.Future[Standing]"]
 
 
-def connected(url: str) -> Redis:
-    """A client for `SharedCounter`, for `async with`.
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator["SharedCounter"]:
+    """Count in the Redis at a URL, which need not be there yet.
 
-    It never tries again, and has no time-outs of its own, which would cost as much as the rest: one is set around all
-    that a batch of checks takes.
+    The connection never tries again, and has no time-outs of its own, which would cost as much as the rest: one is set
+    around all that a batch of checks takes.
     """
-    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), retries=0))
+    pool = ConnectionPool.from_url(
+        url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), retries=0)
+    )
+    connection = pool.make_connection()  # type: ignore[no-untyped-call]
+    try:
+        yield SharedCounter(connection)
+    finally:
+        await connection.disconnect()
 
 
 class SharedCounter:
-    """Asks Redis. What comes while an answer is awaited goes together with the next question."""
+    """Asks Redis. What comes while an answer is awaited goes together with the next question.
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._script = redis.register_script(_SCRIPT)
+    So one connection is enough, and none need be taken from a pool, which would cost as much as the question.
+    """
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        """`connection` is nobody else's; it connects when there is something to ask, again too."""
+        self._connection = connection
         self._waiting: list[_Waiting] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -73,24 +88,44 @@ class SharedCounter:
             self._waiting, self._asking = [], None
 
     async def _ask(self, checks: Sequence[Check]) -> list[Any]:
-        """One answer a check; Redis is sent the script where it does not know it, as after a restart."""
-        async with asyncio.timeout(_PATIENCE):
-            answers = await self._sent(checks, "EVALSHA", self._script.sha)
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-                again = await self._sent([checks[n] for n in unknown], "EVAL", _SCRIPT)
-                for n, answer in zip(unknown, again, strict=True):
-                    answers[n] = answer
+        """One answer a check."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                try:
+                    answers = await self._answers(checks)
+                except RedisConnectionError:
+                    # Redis, or what stands before it, ends connections on which nothing is asked for long.
+                    answers = await self._answers(checks)
+        except BaseException:
+            # What is still on its way must not be taken for the answer to the next question.
+            await self._connection.disconnect(nowait=True)
+            raise
         for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer
         return answers
 
+    async def _answers(self, checks: Sequence[Check]) -> list[Any]:
+        """One answer a check; Redis is sent the script where it does not know it, as after a restart."""
+        answers = await self._sent(checks, "EVALSHA", _SHA)
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            again = await self._sent([checks[n] for n in unknown], "EVAL", _SCRIPT)
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
+        return answers
+
     async def _sent(self, checks: Sequence[Check], command: str, script: str) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for check in checks:
-            pipe.execute_command(command, script, 1, check.key, check.rate.interval, PERIOD, int(check.take))
-        return await pipe.execute(raise_on_error=False)
+        """One answer a check, which may be an error."""
+        commands = [(command, script, 1, check.key, check.rate.interval, PERIOD, int(check.take)) for check in checks]
+        await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+        return [await self._received() for _ in checks]
+
+    async def _received(self) -> Any:
+        try:
+            return await self._connection.read_response()
+        except ResponseError as error:
+            return error
 
 
 def _answer(batch: Sequence[_Waiting], answers: Sequence[Any]) -> None:
