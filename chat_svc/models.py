@@ -4,9 +4,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, Text, Uuid, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    Uuid,
+    cast,
+    func,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
+from chat_svc.words import words_of
 from svckit.outbox import outbox_table, processed_table
 
 SCHEMA = "chat"
@@ -51,6 +66,14 @@ outbox = outbox_table(Base.metadata)
 processed = processed_table(Base.metadata)
 
 
+def searchable(written: str) -> ColumnElement[str]:
+    """The words of a text as its row keeps them.
+
+    Conversations are in all languages, mixed, so words are taken as they are: no language's endings or stop words.
+    """
+    return func.to_tsvector(cast("simple", REGCONFIG), words_of(written))
+
+
 class DeletedOwner(Base):
     """A user whose account was deleted: nothing more is kept of them, and this only so that nothing new comes."""
 
@@ -67,6 +90,7 @@ class Conversation(Base):
     __table_args__ = (
         Index("conversations_last_used", "owner_id", text("updated_at DESC"), text("id DESC")),
         Index("conversations_idempotency", "owner_id", "idempotency_key", unique=True),
+        Index("conversations_search", "owner_id", "words", postgresql_using="gin"),
     )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
@@ -78,16 +102,27 @@ class Conversation(Base):
     archived: Mapped[bool]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    # The title's; written with it.
+    words: Mapped[str] = mapped_column(TSVECTOR, deferred=True)
     # The leaf of the active branch. No foreign key: it would make a circle with messages.conversation_id.
     active_message_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     idempotency_key: Mapped[str | None]
+
+    @validates("title")
+    def _keep_words(self, _: str, title: str) -> str:
+        self.words = func.setweight(searchable(title), literal_column("'A'"))
+        return title
 
 
 class Message(Base):
     """One message of the tree. It is written once; an answer's text arrives whole, when its generation ends."""
 
     __tablename__ = "messages"
-    __table_args__ = (Index("messages_conversation", "conversation_id"), Index("messages_parent", "parent_id"))
+    __table_args__ = (
+        Index("messages_conversation", "conversation_id"),
+        Index("messages_parent", "parent_id"),
+        Index("messages_search", "owner_id", "words", postgresql_using="gin"),
+    )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     conversation_id: Mapped[str] = mapped_column(
@@ -96,11 +131,20 @@ class Message(Base):
     parent_id: Mapped[str | None] = mapped_column(
         Uuid(as_uuid=False), ForeignKey("chat.messages.id", ondelete="CASCADE")
     )
+    # The conversation's, here too so that a search goes through the owner's messages only.
+    owner_id: Mapped[str]
     # How many messages come before it on its branch: pages are cut by it.
     depth: Mapped[int]
     author: Mapped[Author] = mapped_column(Text)
     text: Mapped[str]
     created_at: Mapped[datetime]
+    # The text's; written with it.
+    words: Mapped[str] = mapped_column(TSVECTOR, deferred=True)
+
+    @validates("text")
+    def _keep_words(self, _: str, written: str) -> str:
+        self.words = searchable(written)
+        return written
 
 
 class Generation(Base):

@@ -11,6 +11,7 @@ from svckit.errors import InvalidArgument
 _DEFAULT_SIZE = 20
 # PostgreSQL's integer, and it must bear to have one added.
 _DEEPEST = 2**31 - 1
+_BEST = 2**63 - 1
 
 
 def size_of(page_size: int) -> int:
@@ -40,12 +41,31 @@ def branch_token(leaf_id: str, depth: int) -> str:
 def branch(token: str) -> tuple[str, int]:
     """The reverse of `branch_token`; raises InvalidArgument."""
     leaf_id, depth = _decode(token)
-    if not isinstance(depth, int) or not 0 <= depth < _DEEPEST:
-        raise _wrong()
+    return _id(leaf_id), _number(depth, below=_DEEPEST)
+
+
+def match_token(rank: int, conversation_id: str) -> str:
+    """Goes on after that conversation, in a list of conversations that is ordered by how well they match."""
+    return _encode(conversation_id, rank)
+
+
+def match(token: str) -> tuple[int, str]:
+    """The reverse of `match_token`; raises InvalidArgument."""
+    conversation_id, rank = _decode(token)
+    return _number(rank, below=_BEST), _id(conversation_id)
+
+
+def _id(part: object) -> str:
     try:
-        return str(UUID(str(leaf_id))), depth
+        return str(UUID(str(part)))
     except ValueError:
         raise _wrong() from None
+
+
+def _number(part: object, *, below: int) -> int:
+    if not isinstance(part, int) or not 0 <= part < below:
+        raise _wrong()
+    return part
 
 
 def _encode(*parts: str | int) -> str:

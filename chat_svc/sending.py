@@ -165,6 +165,7 @@ def _below(parent: Message | None, conversation: Conversation, *, author: Author
     return Message(
         id=new_id(),
         conversation_id=conversation.id,
+        owner_id=conversation.owner_id,
         parent_id=parent.id if parent else None,
         depth=parent.depth + 1 if parent else 0,
         author=author,

@@ -66,6 +66,25 @@ class Chat(ChatServiceServicer):
             next_page_token=paging.last_used_token(page[-1].updated_at, page[-1].id) if more else "",
         )
 
+    async def SearchConversations(
+        self, request: pb.SearchConversationsRequest, context: Context
+    ) -> pb.SearchConversationsResponse:
+        size = paging.size_of(request.page_size)
+        async with self._database.transaction() as session:
+            found = await store.search_conversations(
+                session,
+                owner_id=identity.user_id(),
+                q=clean(request.q),
+                after=paging.match(request.page_token) if request.page_token else None,
+                limit=size + 1,
+            )
+        page = found[:size]
+        more = len(found) > size
+        return pb.SearchConversationsResponse(
+            conversations=[bridge.conversation(match.conversation) for match in page],
+            next_page_token=paging.match_token(page[-1].rank, page[-1].conversation.id) if more else "",
+        )
+
     async def CreateConversation(
         self, request: pb.CreateConversationRequest, context: Context
     ) -> pb.CreateConversationResponse:

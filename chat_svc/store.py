@@ -7,12 +7,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CTE, Select, delete, func, literal, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Label,
+    Select,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import REGCONFIG, insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from chat_svc.models import Conversation, DeletedOwner, Generation, Message, State
+from chat_svc.models import Conversation, DeletedOwner, Generation, Message, State, searchable
+from chat_svc.words import query_of
+
+_LESS_WHERE_LONG = 1  # ts_rank_cd divides by the logarithm of a text's length
+_RANKS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conversation that a search has found, and how well it matches; more is better."""
+
+    conversation: Conversation
+    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +101,28 @@ async def list_conversations(
     return (await session.scalars(query)).all()
 
 
+async def search_conversations(
+    session: AsyncSession, *, owner_id: str, q: str, after: tuple[int, str] | None, limit: int
+) -> Sequence[Found]:
+    """The owner's conversations whose title, or a message, is what `q` asks for; best first, after that rank and id."""
+    wanted = func.websearch_to_tsquery(cast("simple", REGCONFIG), query_of(q))
+    matches = union_all(
+        select(Conversation.id, _rank(Conversation.words, wanted)).where(
+            Conversation.owner_id == owner_id, Conversation.words.bool_op("@@")(wanted)
+        ),
+        select(Message.conversation_id, _rank(Message.words, wanted)).where(
+            Message.owner_id == owner_id, Message.words.bool_op("@@")(wanted)
+        ),
+    ).subquery()
+    best = func.max(matches.c.rank).label("best")
+    ranked = select(matches.c.id, best).group_by(matches.c.id).subquery()
+    query = select(Conversation, ranked.c.best).join(ranked, ranked.c.id == Conversation.id)
+    if after is not None:
+        query = query.where(tuple_(ranked.c.best, Conversation.id) < after)
+    query = query.order_by(ranked.c.best.desc(), Conversation.id.desc()).limit(limit)
+    return [Found(conversation, rank) for conversation, rank in await session.execute(query)]
+
+
 async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
     """Mark it as used now, and hold it against other changes until the transaction ends."""
     await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(updated_at=now))
@@ -88,6 +136,12 @@ async def delete_conversation(session: AsyncSession, conversation_id: str) -> No
 async def delete_conversations_of(session: AsyncSession, owner_id: str) -> None:
     """Delete all of the owner's, with their messages and generations."""
     await session.execute(delete(Conversation).where(Conversation.owner_id == owner_id))
+
+
+def _rank(words: InstrumentedAttribute[str], wanted: ColumnElement[str]) -> Label[int]:
+    """How well they match, a whole number so that page tokens are exact; long texts count less for each word."""
+    rank = func.ts_rank_cd(words, wanted, _LESS_WHERE_LONG) * _RANKS
+    return cast(rank, BigInteger).label("rank")
 
 
 # --- messages
@@ -141,7 +195,7 @@ async def generation_of(session: AsyncSession, message: Message) -> Generation |
 
 async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> None:
     """Give an answer its text."""
-    await session.execute(update(Message).where(Message.id == message_id).values(text=text))
+    await session.execute(update(Message).where(Message.id == message_id).values(text=text, words=searchable(text)))
 
 
 def _leaf(leaf_id: str, conversation_id: str) -> CTE:

@@ -68,6 +68,10 @@ class User:
     async def conversations(self, **more: Any) -> pb.ListConversationsResponse:
         return await self.stub.ListConversations(pb.ListConversationsRequest(**more), metadata=self.metadata)
 
+    async def search(self, q: str, **more: Any) -> pb.SearchConversationsResponse:
+        request = pb.SearchConversationsRequest(q=q, **more)
+        return await self.stub.SearchConversations(request, metadata=self.metadata)
+
     async def update(self, conversation_id: str, **changes: Any) -> pb.Conversation:
         request = pb.UpdateConversationRequest(conversation_id=conversation_id, **changes)
         return (await self.stub.UpdateConversation(request, metadata=self.metadata)).conversation

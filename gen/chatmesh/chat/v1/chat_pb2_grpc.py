@@ -144,6 +144,11 @@ class ChatServiceServicer:
 
     def SearchConversations(self, request, context):
         """SearchConversations finds the caller's conversations by words in titles and messages, best match first.
+
+        A conversation is found when its title, or one message on any of its branches, has all of the words. Small and
+        capital letters are the same; words count whole, so that `run` does not find `running`. `"in quotes"` finds words
+        that follow one another, `or` either of two, `-` leaves out a word. Punctuation and emoji are not looked for. In scripts
+        without spaces between words, any characters that follow one another are found.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,13 @@ class ChatServiceStub:
     ListConversations: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ListConversationsRequest, _chat_pb2.ListConversationsResponse]
     """ListConversations lists the caller's conversations, last used first."""
     SearchConversations: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SearchConversationsRequest, _chat_pb2.SearchConversationsResponse]
-    """SearchConversations finds the caller's conversations by words in titles and messages, best match first."""
+    """SearchConversations finds the caller's conversations by words in titles and messages, best match first.
+
+    A conversation is found when its title, or one message on any of its branches, has all of the words. Small and
+    capital letters are the same; words count whole, so that `run` does not find `running`. `"in quotes"` finds words
+    that follow one another, `or` either of two, `-` leaves out a word. Punctuation and emoji are not looked for. In scripts
+    without spaces between words, any characters that follow one another are found.
+    """
     CreateConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.CreateConversationRequest, _chat_pb2.CreateConversationResponse]
     """CreateConversation makes an empty conversation.
 
@@ -133,7 +139,13 @@ class ChatServiceAsyncStub(ChatServiceStub):
     ListConversations: _aio.UnaryUnaryMultiCallable[_chat_pb2.ListConversationsRequest, _chat_pb2.ListConversationsResponse]  # type: ignore[assignment]
     """ListConversations lists the caller's conversations, last used first."""
     SearchConversations: _aio.UnaryUnaryMultiCallable[_chat_pb2.SearchConversationsRequest, _chat_pb2.SearchConversationsResponse]  # type: ignore[assignment]
-    """SearchConversations finds the caller's conversations by words in titles and messages, best match first."""
+    """SearchConversations finds the caller's conversations by words in titles and messages, best match first.
+
+    A conversation is found when its title, or one message on any of its branches, has all of the words. Small and
+    capital letters are the same; words count whole, so that `run` does not find `running`. `"in quotes"` finds words
+    that follow one another, `or` either of two, `-` leaves out a word. Punctuation and emoji are not looked for. In scripts
+    without spaces between words, any characters that follow one another are found.
+    """
     CreateConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.CreateConversationRequest, _chat_pb2.CreateConversationResponse]  # type: ignore[assignment]
     """CreateConversation makes an empty conversation.
 
@@ -237,7 +249,13 @@ class ChatServiceServicer:
         request: _chat_pb2.SearchConversationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.SearchConversationsResponse, _abc.Awaitable[_chat_pb2.SearchConversationsResponse]]:
-        """SearchConversations finds the caller's conversations by words in titles and messages, best match first."""
+        """SearchConversations finds the caller's conversations by words in titles and messages, best match first.
+
+        A conversation is found when its title, or one message on any of its branches, has all of the words. Small and
+        capital letters are the same; words count whole, so that `run` does not find `running`. `"in quotes"` finds words
+        that follow one another, `or` either of two, `-` leaves out a word. Punctuation and emoji are not looked for. In scripts
+        without spaces between words, any characters that follow one another are found.
+        """
 
     def CreateConversation(
         self,
