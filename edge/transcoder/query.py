@@ -50,7 +50,7 @@ class Query:
         bound = (*elsewhere, (body,)) if body not in ("", "*") else elsewhere
         places = (place_at(message, path) for path in bound)
         self._chosen = tuple(place for place in places if place.oneofs)
-        self.given()
+        self.given()  # raises for two members of one oneof
         self._names: dict[DescMessage, dict[str, DescField]] = {}
         self._top: dict[str, _Parameter] = {}
 

@@ -3,9 +3,12 @@
 import asyncio
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from edge.transcoder.problems import Problem, Refused
 from edge.transcoder.router import Match
+
+_CODINGS = ("identity", "gzip", "deflate", "br", "zstd")
 
 
 async def read_message(match: Match, request: web.BaseRequest, *, patience: float) -> bytes:
@@ -20,6 +23,7 @@ async def read_message(match: Match, request: web.BaseRequest, *, patience: floa
 async def read_body(request: web.BaseRequest, *, patience: float) -> bytes:
     """The whole body. One that is announced as too large is refused before it is sent."""
     refuse_announced(request)
+    refuse_coded(request)
     await invite(request)
     try:
         async with asyncio.timeout(patience):
@@ -36,6 +40,15 @@ def refuse_announced(request: web.BaseRequest) -> None:
     """Raise Refused for a body that is said to be too large."""
     if request.content_length and request.content_length > request.client_max_size > 0:
         raise too_large(request)
+
+
+def refuse_coded(request: web.BaseRequest) -> None:
+    """Raise Refused for a body in a content coding that aiohttp has not undone."""
+    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    if coding and coding not in _CODINGS:
+        headers = CIMultiDict({"Accept-Encoding": ", ".join(_CODINGS)})  # RFC 9110, section 15.5.16
+        detail = f"A body may come as {', '.join(_CODINGS)}."
+        raise Refused(Problem(415, "unsupported_content_coding", detail, (), headers))
 
 
 def too_large(request: web.BaseRequest) -> Refused:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from edge.transcoder.problems import Problem, Refused
-from edge.transcoder.reading import invite, refuse_announced, too_large
+from edge.transcoder.reading import invite, refuse_announced, refuse_coded, too_large
 from edge.transcoder.router import Match
 
 Bytes = AsyncGenerator[bytes, None]
@@ -100,6 +100,7 @@ async def _file(match: Match, request: web.BaseRequest, chunks: Bytes, url: byte
 
 async def _chunks(request: web.BaseRequest, *, patience: float) -> Bytes:
     """The body as it arrives."""
+    refuse_coded(request)
     await invite(request)
     while True:
         try:

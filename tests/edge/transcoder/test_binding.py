@@ -1,4 +1,4 @@
-"""Path, query and body to one request message: rules 1 to 6 and 19 to 30 of research/transcoding.md."""
+"""Path, query and body to one request message."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Headers to metadata and deadlines: rule 57 of research/transcoding.md, and gRPC's own rules for metadata."""
+"""Headers to metadata and deadlines, and gRPC's own rules for metadata."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""JSON bodies as ProtoJSON has them: rules 30 to 46 of research/transcoding.md."""
+"""JSON bodies as ProtoJSON has them."""
 
 import base64
 import json

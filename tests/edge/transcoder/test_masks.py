@@ -1,4 +1,4 @@
-"""The update mask that a PATCH gets when it gives none (AIP-134): rule 60 of research/transcoding.md."""
+"""The update mask that a PATCH gets when it gives none (AIP-134)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which template a path means: rules 6 to 17 of research/transcoding.md."""
+"""Which template a path means."""
 
 import itertools
 

@@ -1,9 +1,13 @@
-"""Errors as problem documents (RFC 9457): rules 15 and 50 to 53 of research/transcoding.md."""
+"""Errors as problem documents (RFC 9457)."""
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+import brotli
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
@@ -88,6 +92,28 @@ async def test_a_body_over_the_limit_is_too_large(edge: Edge) -> None:
     answer = await edge("POST", "/b/star", BytesIO(b'{"stringValue":"' + b"x" * 2**20))
 
     assert (answer.status, json.loads(answer.body)["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/b/star"), ("PUT", "/files/a"), ("POST", "/t/sum/a")])
+async def test_a_body_in_an_unknown_coding_is_refused_and_told_which_are_known(
+    edge: Edge, method: str, path: str
+) -> None:
+    answer = await edge(method, path, "{}", Content_Encoding="compress")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (415, "unsupported_content_coding")
+    assert answer.headers["Accept-Encoding"] == "identity, gzip, deflate, br, zstd"
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", brotli.compress), ("Identity", bytes)],
+)
+async def test_a_body_may_come_in_each_coding_that_is_told(
+    edge: Edge, coding: str, encode: Callable[[bytes], bytes]
+) -> None:
+    answer = await edge("POST", "/b/star", encode(b'{"stringValue":"a"}'), Content_Encoding=coding)
+
+    assert json.loads(answer.body) == {"stringValue": "a"}
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(descriptors: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a reply: rules 47 to 49 of research/transcoding.md, and what a service says about its response."""
+"""What becomes of a reply, and what a service says about its response."""
 
 import json
 from collections.abc import AsyncIterator

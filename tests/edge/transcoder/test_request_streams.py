@@ -1,4 +1,4 @@
-"""Bodies that are streams of requests, and files in chunks: rule 49 of research/transcoding.md."""
+"""Bodies that are streams of requests, and files in chunks."""
 
 import asyncio
 import io

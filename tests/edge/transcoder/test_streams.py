@@ -1,4 +1,4 @@
-"""Server streams over HTTP: rules 54 to 58 of research/transcoding.md."""
+"""Server streams over HTTP."""
 
 import asyncio
 import json
