@@ -1,7 +1,7 @@
 """What an answer used and what that costs, in whole numbers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chat_svc.catalogue import Model
 from chat_svc.providers import Prompt, Usage
@@ -21,22 +21,28 @@ class Bill:
     estimated: bool
 
 
-def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model | None) -> Bill:
-    """What to charge: what the provider counted or else our estimate, and nothing when it never said a word."""
-    estimated = usage is None and bool(text)
+def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model | None, whole: bool = True) -> Bill:
+    """What to charge: what the provider counted or else our estimate, and nothing when it never said a word.
+
+    Of an answer that is not `whole` the provider may have counted the input and not yet the output.
+    """
+    if not text and (usage is None or not whole):
+        return Bill(usage=NOTHING, cost_micros=0, estimated=False)
+    estimated = usage is None or not whole
     if usage is None:
-        usage = _estimate(prompt, text) if text else NOTHING
+        usage = _estimate(prompt, text)
+    elif not whole:
+        usage = replace(usage, output_tokens=max(usage.output_tokens, estimated_tokens([text])))
     return Bill(usage=usage, cost_micros=cost_micros(usage, model) if model else 0, estimated=estimated)
 
 
 def cost_micros(usage: Usage, model: Model) -> int:
     """The cost by the price table, rounded half up to a millionth of a US dollar."""
-    cached_price = model.cached_input_micros_per_million
-    if cached_price is None:
-        cached_price = model.input_micros_per_million
+    plain = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
     cost = (
-        (usage.input_tokens - usage.cached_input_tokens) * model.input_micros_per_million
-        + usage.cached_input_tokens * cached_price
+        plain * model.input_micros_per_million
+        + usage.cached_input_tokens * _price(model.cached_input_micros_per_million, model)
+        + usage.cache_write_tokens * _price(model.cache_write_micros_per_million, model)
         + usage.output_tokens * model.output_micros_per_million
     )
     return (cost + _MILLION // 2) // _MILLION
@@ -45,6 +51,11 @@ def cost_micros(usage: Usage, model: Model) -> int:
 def estimated_tokens(texts: Iterable[str]) -> int:
     """About how many tokens the texts are: one for four characters."""
     return sum(-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts)
+
+
+def _price(own: int | None, model: Model) -> int:
+    """The price of input tokens of a kind: their own, or that of all others."""
+    return model.input_micros_per_million if own is None else own
 
 
 def _estimate(prompt: Prompt | None, text: str) -> Usage:

@@ -1,6 +1,6 @@
 """The chat service as a running thing: put together once for production and tests."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +13,7 @@ from chat_svc.consumer import Consumer
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
 from chat_svc.leases import Leases
-from chat_svc.providers import Provider
-from chat_svc.providers.openai_wire import OpenAIWire, Patience
+from chat_svc.providers import configured
 from chat_svc.servicer import Chat
 from chat_svc.settings import ChatSettings
 from chat_svc.signals import Signals
@@ -34,12 +33,7 @@ _WRITING_PART = 0.8
 
 
 @asynccontextmanager
-async def serving(
-    settings: ChatSettings,
-    *,
-    patience: Patience | None = None,
-    grace: timedelta = timedelta(seconds=10),
-) -> AsyncIterator[Serving]:
+async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(seconds=10)) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives.
 
     At the end calls and generations may finish for `grace`; what is still being written then is saved as it is.
@@ -52,7 +46,7 @@ async def serving(
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
         token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
-        _providers(settings, patience=patience) as providers,
+        configured.providers(settings) as providers,
     ):
         offered = catalogue.load(providers=providers)
         signals = Signals(redis)
@@ -90,22 +84,3 @@ async def serving(
                 yield running
             finally:
                 generations.interrupt_in(grace * _WRITING_PART)
-
-
-@asynccontextmanager
-async def _providers(settings: ChatSettings, *, patience: Patience | None) -> AsyncIterator[Mapping[str, Provider]]:
-    """Those who run models here, by the name that the catalogue gives them."""
-    providers = {}
-    if settings.local_model_url:
-        providers["local"] = OpenAIWire(base_url=str(settings.local_model_url), api_key="none", patience=patience)
-    if settings.openai_api_key:
-        providers["openai"] = OpenAIWire(
-            base_url=str(settings.openai_base_url),
-            api_key=settings.openai_api_key.get_secret_value(),
-            patience=patience,
-        )
-    try:
-        yield providers
-    finally:
-        for provider in providers.values():
-            await provider.close()

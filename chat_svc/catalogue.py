@@ -23,8 +23,9 @@ class Model(BaseModel):
     context_tokens: PositiveInt
     max_output_tokens: PositiveInt
     input_micros_per_million: NonNegativeInt = 0
-    # None: cached tokens cost what the others cost.
+    # None: tokens read from or written to the provider's cache cost what the others cost.
     cached_input_micros_per_million: NonNegativeInt | None = None
+    cache_write_micros_per_million: NonNegativeInt | None = None
     output_micros_per_million: NonNegativeInt = 0
     capabilities: tuple[str, ...]
     plans: tuple[str, ...]

@@ -26,10 +26,15 @@ FAILURES: Mapping[str, Failure] = MappingProxyType(
         "upstream_unauthorized": Failure("the model's provider does not accept our credentials", retryable=False),
         "rate_limited": Failure("the model's provider is at its limit", retryable=True),
         "context_overflow": Failure("the message is too long for this model", retryable=False),
+        "content_filtered": Failure("the model's provider does not answer this message", retryable=False),
         "interrupted": Failure("the service stopped while the answer was being written", retryable=True),
         "internal": Failure("something went wrong while the answer was being written", retryable=True),
     }
 )
+
+
+# The caller's mistakes: another message may be answered.
+_OF_THE_MESSAGE = frozenset({"context_overflow", "content_filtered"})
 
 
 def failure(code: str) -> Failure:
@@ -40,7 +45,7 @@ def failure(code: str) -> Failure:
 def error_of(generation: Generation) -> ServiceError:
     """What a caller that waits for the whole answer gets instead; the ids lead to what was written of it."""
     code = generation.error_code or "internal"
-    if code == "context_overflow":
+    if code in _OF_THE_MESSAGE:
         return InvalidArgument.of("message", failure(code).message, reason=code.upper())
     ids = {
         "conversation_id": generation.conversation_id,

@@ -133,6 +133,7 @@ class _Answer:
         self._told = 0
         self._usage: Usage | None = None
         self._finish = FinishReason.STOP
+        self._whole = False
 
     def begin(self, asked: Prompt) -> None:
         self._prompt = asked
@@ -151,6 +152,7 @@ class _Answer:
     def complete(self) -> None:
         """The model is done."""
         self._texts.append(self._cleaner.rest())
+        self._whole = True
 
     def untold(self) -> str:
         """The text that has come since this was last asked."""
@@ -167,7 +169,7 @@ class _Answer:
             finish_reason=reason,
             error_code=code,
             text=text,
-            bill=bill(self._usage, prompt=self._prompt, text=text, model=self._model),
+            bill=bill(self._usage, prompt=self._prompt, text=text, model=self._model, whole=self._whole),
             latency=timedelta(seconds=time.monotonic() - self._asked),
             first_text=timedelta(seconds=self._first_text - self._asked) if self._first_text else None,
         )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AnyHttpUrl, PostgresDsn, RedisDsn, SecretStr
+from pydantic import AnyHttpUrl, PositiveFloat, PostgresDsn, RedisDsn, SecretStr
 
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 
@@ -20,3 +20,18 @@ class ChatSettings(Settings):
     local_model_url: AnyHttpUrl | None = None
     openai_api_key: SecretStr | None = None
     openai_base_url: AnyHttpUrl = AnyHttpUrl("https://api.openai.com/v1")
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: AnyHttpUrl = AnyHttpUrl("https://api.anthropic.com")
+    # Of their API, a date; empty: the one that the SDK was made for.
+    anthropic_version: str | None = None
+    google_api_key: SecretStr | None = None
+    google_base_url: AnyHttpUrl = AnyHttpUrl("https://generativelanguage.googleapis.com")
+    google_api_version: str = "v1beta"
+    # In seconds: how long a provider may take to be connected, to the first text (further attempts included), between
+    # two pieces of it, and for a whole answer.
+    model_connect_timeout: PositiveFloat = 5
+    model_first_token_timeout: PositiveFloat = 120
+    model_idle_timeout: PositiveFloat = 30
+    model_total_timeout: PositiveFloat = 600
+    # Seconds before a provider that failed is asked a second time; four times that before the third and last.
+    model_retry_pause: PositiveFloat = 0.5

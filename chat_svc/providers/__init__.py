@@ -1,10 +1,11 @@
 """Those who run the models: what each of them gives and how it fails, in one vocabulary.
 
-One module a wire. The vendors' SDKs are what talks to them; retries of the SDKs are off.
+One module a wire, by the vendor's SDK with its retries off; `patience` is the one policy for time-outs and retries.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol, TypeAlias
 
 from chat_svc.models import Author, FinishReason
@@ -57,20 +58,24 @@ Part: TypeAlias = Text | Usage | Finish
 
 
 class ProviderError(Exception):
-    """The answer broke off; `code` is one of failures.py, the message is for the log."""
+    """The answer broke off; `code` is one of failures.py, the message is for the log.
 
-    def __init__(self, code: str, detail: str) -> None:
+    `retry_after` is how long the provider asks to be left alone.
+    """
+
+    def __init__(self, code: str, detail: str, *, retry_after: timedelta = timedelta(0)) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
+        self.retry_after = retry_after
 
 
 class Provider(Protocol):
     """Somebody who runs models."""
 
     def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
-        """The parts of an answer, a Finish among them; raises ProviderError.
+        """The parts of an answer, a Finish among them; of several Usage the last counts. Raises ProviderError.
 
-        Cancelling the task that reads it closes the call to the provider.
+        Cancelling the task that reads it, or closing it, ends the call to the provider at once.
         """
 
     async def close(self) -> None:

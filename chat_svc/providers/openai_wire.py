@@ -7,14 +7,13 @@ import asyncio
 import importlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from chat_svc.models import Author, FinishReason
 from chat_svc.providers import Finish, Part, Prompt, ProviderError, Text, Usage
+from chat_svc.providers.refusals import refused
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream, OpenAIError
@@ -30,58 +29,35 @@ _FINISH: Mapping[str, FinishReason] = MappingProxyType(
         "content_filter": FinishReason.CONTENT_FILTER,
     }
 )
-_STATUS_CODES: Mapping[int, str] = MappingProxyType(
+# Codes and types of errors whose status says less; the second is llama.cpp's word for the first.
+_CODES: Mapping[str | None, str] = MappingProxyType(
     {
-        HTTPStatus.UNAUTHORIZED: "upstream_unauthorized",
-        HTTPStatus.FORBIDDEN: "upstream_unauthorized",
-        HTTPStatus.REQUEST_TIMEOUT: "upstream_timeout",
-        HTTPStatus.TOO_MANY_REQUESTS: "rate_limited",
-        HTTPStatus.GATEWAY_TIMEOUT: "upstream_timeout",
+        "context_length_exceeded": "context_overflow",
+        "exceed_context_size_error": "context_overflow",
+        "content_filter": "content_filtered",
+        "content_policy_violation": "content_filtered",
+        "insufficient_quota": "upstream_unauthorized",
     }
 )
-# OpenAI's word, and llama.cpp's.
-_OVERFLOWS = ("context_length_exceeded", "exceed_context_size_error")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a provider may take for each thing; `idle` is the time between two chunks."""
-
-    connect: timedelta = timedelta(seconds=5)
-    first_token: timedelta = timedelta(seconds=60)
-    idle: timedelta = timedelta(seconds=30)
 
 
 class OpenAIWire:
     """A provider behind a base URL, which ends in `/v1`. The SDK is heavy: it is imported with the first answer."""
 
-    def __init__(self, *, base_url: str, api_key: str, patience: Patience | None = None) -> None:
+    def __init__(self, *, base_url: str, api_key: str, connect: timedelta) -> None:
         self._base_url = base_url
         self._api_key = api_key
-        self._patience = patience or Patience()
+        self._connect = connect
         self._made: AsyncOpenAI | None = None
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
         """The parts of an answer; see `Provider`."""
         client = await self._client()
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._patience.first_token.total_seconds()
-        with _translated(started=False):
-            async with asyncio.timeout_at(deadline):
-                stream = await _ask(client, prompt)
-        try:
-            started = finished = False
-            while chunk := await _next(stream, deadline, started=started):
-                for part in _parts(chunk):
-                    started = started or isinstance(part, Text)
-                    finished = finished or isinstance(part, Finish)
-                    yield part
-                if started:
-                    deadline = clock() + self._patience.idle.total_seconds()
-        finally:
-            await stream.close()
-        if not finished:
-            raise ProviderError("upstream_truncated", "the stream ended without a finish reason")
+        with _translated():
+            async with await _ask(client, prompt) as stream:
+                async for chunk in stream:
+                    for part in _parts(chunk):
+                        yield part
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -89,13 +65,12 @@ class OpenAIWire:
             await self._made.close()
 
     async def _client(self) -> "AsyncOpenAI":
-        """The SDK's client; its own time-outs are a second line behind ours, its retries are off."""
+        """The SDK's client without retries; of its time-outs only the one for connecting, the others are `Patience`."""
         await asyncio.to_thread(importlib.import_module, "openai")
         from openai import AsyncOpenAI, Timeout
 
         if self._made is None:
-            longest = max(self._patience.first_token, self._patience.idle) + timedelta(seconds=1)
-            timeout = Timeout(longest.total_seconds(), connect=self._patience.connect.total_seconds())
+            timeout = Timeout(None, connect=self._connect.total_seconds())
             self._made = AsyncOpenAI(base_url=self._base_url, api_key=self._api_key, max_retries=0, timeout=timeout)
         return self._made
 
@@ -118,14 +93,6 @@ def _messages(prompt: Prompt) -> Iterator["ChatCompletionMessageParam"]:
             yield {"role": "user", "content": turn.text}
         else:
             yield {"role": "assistant", "content": turn.text}
-
-
-async def _next(
-    stream: "AsyncStream[ChatCompletionChunk]", deadline: float, *, started: bool
-) -> "ChatCompletionChunk | None":
-    with _translated(started=started):
-        async with asyncio.timeout_at(deadline):
-            return await anext(stream, None)
 
 
 def _parts(chunk: "ChatCompletionChunk") -> Iterator[Part]:
@@ -151,32 +118,28 @@ def _usage(usage: "CompletionUsage") -> Usage:
 
 
 @contextmanager
-def _translated(*, started: bool) -> Iterator[None]:
-    """Turn the block's errors into ours; a connection that is lost after the first text has cut the answer off."""
+def _translated() -> Iterator[None]:
+    """Turn the block's errors into ours."""
     from openai import APIConnectionError, APITimeoutError, OpenAIError
 
     try:
         yield
-    except (TimeoutError, APITimeoutError) as error:
-        raise ProviderError("upstream_timeout", str(error) or "nothing came in time") from error
+    except APITimeoutError as error:
+        raise ProviderError("upstream_timeout", str(error)) from error
     except APIConnectionError as error:
-        raise ProviderError("upstream_truncated" if started else "upstream_unavailable", str(error)) from error
+        raise ProviderError("upstream_unavailable", str(error)) from error
     except OpenAIError as error:
-        raise ProviderError(_code(error), str(error)) from error
-    except ValueError as error:  # the SDK lets what its JSON decoder raises through
-        raise ProviderError("upstream_malformed", str(error)) from error
+        raise _error(error) from error
+    except (ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape of what comes
+        raise ProviderError("upstream_malformed", repr(error)) from error
 
 
-def _code(error: "OpenAIError") -> str:
-    """Our code for an error status, or for an error in the midst of a stream."""
+def _error(error: "OpenAIError") -> ProviderError:
+    """Ours for an error status, or for an error in the midst of a stream."""
     from openai import APIError, APIStatusError
 
-    if isinstance(error, APIError) and (error.code in _OVERFLOWS or error.type in _OVERFLOWS):
-        return "context_overflow"
-    if not isinstance(error, APIStatusError):
-        return "upstream_unavailable"
-    if (code := _STATUS_CODES.get(error.status_code)) is not None:
-        return code
-    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "upstream_unavailable"
-    return "upstream_rejected"
+    if isinstance(error, APIError) and (code := _CODES.get(error.code) or _CODES.get(error.type)):
+        return ProviderError(code, str(error))
+    if isinstance(error, APIStatusError):
+        return refused(error.status_code, str(error), headers=error.response.headers)
+    return ProviderError("upstream_unavailable", str(error))

@@ -14,7 +14,6 @@ from llmock.testing import LLMockServer
 from redis.asyncio import Redis
 
 from chat_svc import app
-from chat_svc.providers.openai_wire import Patience
 from chat_svc.settings import ChatSettings
 from svckit import clients
 from svckit.local import Engines
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
 
 SERVICES = [chat_pb2.DESCRIPTOR.services_by_name["ChatService"]]
-PATIENCE = Patience(first_token=timedelta(seconds=10), idle=timedelta(seconds=2))
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,13 @@ async def settings(
             "local_model_url": llmock_server.base_url(),
             "openai_api_key": "sk-test",
             "openai_base_url": llmock_server.base_url(),
+            "anthropic_api_key": "sk-test",
+            "anthropic_base_url": llmock_server.base_url("anthropic"),
+            "google_api_key": "test",
+            "google_base_url": llmock_server.base_url("gemini"),
+            "model_first_token_timeout": 10,
+            "model_idle_timeout": 2,
+            "model_retry_pause": 0.01,
         }
     )
 
@@ -72,7 +77,7 @@ def start(settings: ChatSettings) -> Start:
     async def started(*, grace: timedelta = timedelta(seconds=10), **different: object) -> AsyncIterator[Replica]:
         own = ChatSettings.model_validate(settings.model_dump() | different)
         async with (
-            app.serving(own, patience=PATIENCE, grace=grace) as serving,
+            app.serving(own, grace=grace) as serving,
             clients.channel(serving.address, services=SERVICES) as channel,
         ):
             yield Replica(own, serving.address, ChatServiceStub(channel))

@@ -15,6 +15,7 @@ MODEL = Model(
     max_output_tokens=100,
     input_micros_per_million=400_000,
     cached_input_micros_per_million=100_000,
+    cache_write_micros_per_million=500_000,
     output_micros_per_million=1_600_000,
     capabilities=("text",),
     plans=("free",),
@@ -28,12 +29,14 @@ PROMPT = Prompt(model="m", system="12345678", turns=[Turn(Author.USER, "12345")]
         (Usage(input_tokens=0, output_tokens=0), 0),
         (Usage(input_tokens=1_000_000, output_tokens=1_000_000), 2_000_000),
         (Usage(input_tokens=1_000_000, output_tokens=0, cached_input_tokens=1_000_000), 100_000),
+        (Usage(input_tokens=1_000_000, output_tokens=0, cache_write_tokens=1_000_000), 500_000),
+        (Usage(input_tokens=30, output_tokens=0, cached_input_tokens=10, cache_write_tokens=10), 10),
         (Usage(input_tokens=1, output_tokens=0), 0),
         (Usage(input_tokens=2, output_tokens=0), 1),
         (Usage(input_tokens=0, output_tokens=10, reasoning_tokens=10), 16),
     ],
 )
-def test_cached_tokens_have_their_own_price_and_halves_round_up(usage: Usage, micros: int) -> None:
+def test_cached_and_cache_written_tokens_have_their_own_price_and_halves_round_up(usage: Usage, micros: int) -> None:
     assert cost_micros(usage, MODEL) == micros
 
 
@@ -48,6 +51,23 @@ def test_figures_of_zero_are_figures() -> None:
     charged = bill(NOTHING, prompt=PROMPT, text="some", model=MODEL)
 
     assert (charged.usage, charged.estimated) == (NOTHING, False)
+
+
+def test_of_an_answer_that_broke_off_the_input_is_as_counted_and_the_output_at_least_the_text() -> None:
+    counted = Usage(input_tokens=1000, output_tokens=1, cached_input_tokens=500)
+
+    charged = bill(counted, prompt=PROMPT, text="123456789", model=MODEL, whole=False)
+
+    assert charged.usage == Usage(input_tokens=1000, output_tokens=3, cached_input_tokens=500)
+    assert charged.estimated
+
+
+def test_an_answer_that_broke_off_before_its_first_text_is_not_paid() -> None:
+    counted = Usage(input_tokens=1000, output_tokens=1)
+
+    charged = bill(counted, prompt=PROMPT, text="", model=MODEL, whole=False)
+
+    assert (charged.usage, charged.cost_micros, charged.estimated) == (NOTHING, 0, False)
 
 
 def test_a_model_that_never_said_a_word_is_not_paid() -> None:

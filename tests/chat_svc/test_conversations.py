@@ -147,7 +147,7 @@ async def test_the_conversations_model_answers_unless_the_message_names_another(
 
 
 async def test_models_are_available_when_their_provider_is_set_up(start: Start) -> None:
-    async with start(openai_api_key=None) as replica:
+    async with start(openai_api_key=None, anthropic_api_key=None, google_api_key=None) as replica:
         user = User(replica.stub)
         listed = await replica.stub.ListModels(pb.ListModelsRequest(), metadata=user.metadata)
         error = await refusal(user.create(model="gpt-4.1"))
@@ -159,7 +159,8 @@ async def test_models_are_available_when_their_provider_is_set_up(start: Start) 
 
 
 async def test_without_any_model_there_is_nobody_to_answer(start: Start) -> None:
-    async with start(openai_api_key=None, local_model_url=None) as replica:
+    nobody = {"local_model_url": None, "openai_api_key": None, "anthropic_api_key": None, "google_api_key": None}
+    async with start(**nobody) as replica:
         error = await refusal(User(replica.stub).send())
 
     assert error.reason == "NO_MODEL"

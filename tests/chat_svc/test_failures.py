@@ -5,67 +5,186 @@ from collections.abc import Callable
 import pytest
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
+from llmock.scenarios import Fail, Reply
 
 from svckit.errors import InvalidArgument, Unavailable
 from tests.callers import refusal
 from tests.chat_svc.conftest import Start
 from tests.chat_svc.user import User, kinds, text
 
+WHOLE = "one two three four five six"
+
 Fault = Callable[[LLMock], LLMock]
 
 
+PROVIDERS = ["openai", "anthropic", "google"]
+# What the providers really say when a prompt is too long; only OpenAI has a code for it.
+TOO_LONG = {
+    "openai": Fail(400, code="context_length_exceeded"),
+    "anthropic": Fail(400, message="prompt is too long: 1000001 tokens > 1000000 maximum"),
+    "google": Fail(400, message="The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
 @pytest.mark.parametrize(
-    ("fault", "code"),
+    ("status", "code", "attempts"),
     [
-        pytest.param(lambda provider: provider.rate_limit(), "rate_limited", id="429"),
-        pytest.param(lambda provider: provider.fail(500), "upstream_unavailable", id="500"),
-        pytest.param(lambda provider: provider.fail(503), "upstream_unavailable", id="503"),
-        pytest.param(lambda provider: provider.fail(401), "upstream_unauthorized", id="401"),
-        pytest.param(lambda provider: provider.fail(404), "upstream_rejected", id="404"),
-        pytest.param(lambda provider: provider.context_overflow(), "context_overflow", id="overflow"),
+        (400, "upstream_rejected", 1),
+        (401, "upstream_unauthorized", 1),
+        (413, "context_overflow", 1),
+        (429, "rate_limited", 3),
+        (500, "upstream_unavailable", 3),
+        (504, "upstream_timeout", 3),
+        (529, "upstream_unavailable", 3),
     ],
 )
 async def test_a_refusal_of_the_provider_is_an_error_event(
-    user: User, provider: LLMock, fault: Fault, code: str
+    user: User, provider: LLMock, name: str, status: int, code: str, attempts: int
 ) -> None:
-    fault(provider)
+    provider.fail(status, times=None, retry_after=0)
 
-    events = [event async for event in user.stream()]
+    events = [event async for event in user.stream(provider=name)]
 
     answer = (await user.messages(events[0].message_start.conversation_id)).messages[-1]
     assert kinds(events) == ["message_start", "title", "usage", "error"]
     assert events[-1].error.code == code
-    assert (answer.state, answer.finish_reason, answer.text) == (pb.STATE_FAILED, pb.FINISH_REASON_ERROR, "")
+    assert (answer.state, answer.finish_reason, answer.text) == failed(code)
     assert answer.usage == pb.TokenUsage()
+    assert len(provider.requests) == attempts
+
+
+def failed(code: str) -> tuple[pb.State.ValueType, pb.FinishReason.ValueType, str]:
+    """What an answer that never began looks like."""
+    timed_out = code == "upstream_timeout"
+    return pb.STATE_FAILED, pb.FINISH_REASON_TIMEOUT if timed_out else pb.FINISH_REASON_ERROR, ""
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("status", [429, 500, 529])
+async def test_a_provider_that_is_busy_is_asked_again_when_it_says(
+    user: User, provider: LLMock, name: str, status: int
+) -> None:
+    provider.fail(status, retry_after=0.2).reply("at last")
+
+    answer = (await user.send(provider=name)).message
+
+    first, second = provider.requests
+    assert answer.text == "at last"
+    assert second.started_at - first.ended_at >= 0.2
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_provider_that_wants_too_long_a_pause_is_not_waited_for(
+    user: User, provider: LLMock, name: str
+) -> None:
+    provider.rate_limit(retry_after=60)
+
+    events = [event async for event in user.stream(provider=name)]
+
+    assert events[-1].error.code == "rate_limited"
     assert len(provider.requests) == 1
 
 
+@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("fault", [LLMock.truncate, LLMock.disconnect], ids=["truncated", "disconnected"])
+async def test_what_breaks_before_the_first_text_is_asked_for_again(
+    user: User, provider: LLMock, name: str, fault: Callable[..., LLMock]
+) -> None:
+    fault(provider.reply("whole", times=2), after_chunks=0)
+
+    events = [event async for event in user.stream(provider=name)]
+
+    assert text(events) == "whole"
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        pytest.param(lambda provider: provider.truncate(after_chunks=3), "upstream_truncated", id="truncated"),
-        pytest.param(lambda provider: provider.disconnect(after_chunks=3), "upstream_truncated", id="disconnected"),
-        pytest.param(lambda provider: provider.corrupt(after_chunks=3), "upstream_malformed", id="malformed"),
-        pytest.param(lambda provider: provider.stall(after_chunks=3, seconds=5), "upstream_timeout", id="stalled"),
+        pytest.param(lambda provider: provider.truncate(after_chunks=4), "upstream_truncated", id="truncated"),
+        pytest.param(lambda provider: provider.disconnect(after_chunks=4), "upstream_truncated", id="disconnected"),
+        pytest.param(lambda provider: provider.corrupt(after_chunks=4), "upstream_malformed", id="malformed"),
+        pytest.param(lambda provider: provider.stall(after_chunks=4, seconds=5), "upstream_timeout", id="stalled"),
     ],
 )
 async def test_an_answer_that_breaks_off_is_an_error_and_kept(
-    user: User, provider: LLMock, fault: Fault, code: str
+    user: User, provider: LLMock, name: str, fault: Fault, code: str
 ) -> None:
-    fault(provider.reply("one two three four"))
+    fault(provider.reply(WHOLE))
 
-    events = [event async for event in user.stream()]
+    events = [event async for event in user.stream(provider=name)]
 
     answer = (await user.messages(events[0].message_start.conversation_id)).messages[-1]
     assert kinds(events) == ["message_start", "title", "delta", "usage", "error"]
     assert (events[-1].error.code, events[-1].error.retryable) == (code, True)
-    assert answer.text == text(events) == "one two "
+    assert answer.text == text(events) != WHOLE
+    assert WHOLE.startswith(answer.text)
     assert answer.state == pb.STATE_FAILED
     assert answer.usage.estimated
+    assert answer.usage.output_tokens == -(-len(answer.text) // 4)
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_first_text_that_does_not_come_is_a_timeout(start: Start, provider: LLMock, name: str) -> None:
+    provider.slow_first_token(20)
+
+    async with start(model_first_token_timeout=0.3) as replica:
+        events = [event async for event in User(replica.stub).stream(provider=name)]
+
+    assert (events[-1].error.code, text(events)) == ("upstream_timeout", "")
+    assert not any(request.completed for request in provider.requests)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_an_answer_without_end_is_a_timeout(start: Start, provider: LLMock, name: str) -> None:
+    provider.reply("word " * 500).pace(50)
+
+    async with start(model_total_timeout=1) as replica:
+        events = [event async for event in User(replica.stub).stream(provider=name)]
+
+    assert events[-1].error.code == "upstream_timeout"
+    assert text(events)
+    assert not any(request.completed for request in provider.requests)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_message_that_is_too_long_for_the_model_is_the_callers_mistake(
+    user: User, provider: LLMock, name: str
+) -> None:
+    provider.add(TOO_LONG[name])
+
+    error = await refusal(user.send(provider=name))
+
+    assert isinstance(error, InvalidArgument)
+    assert (error.reason, [violation.field for violation in error.violations]) == ("CONTEXT_OVERFLOW", ["message"])
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_message_that_the_filter_does_not_answer_is_the_callers_mistake(
+    user: User, provider: LLMock, name: str
+) -> None:
+    provider.add(Reply(text="", finish_reason="content_filter"))
+
+    error = await refusal(user.send(provider=name))
+
+    assert isinstance(error, InvalidArgument)
+    assert (error.reason, [violation.field for violation in error.violations]) == ("CONTENT_FILTERED", ["message"])
+
+
+async def test_an_account_without_credit_is_not_asked_again(user: User, provider: LLMock) -> None:
+    provider.fail(429, code="insufficient_quota", retry_after=0)
+
+    events = [event async for event in user.stream(provider="openai")]
+
+    assert events[-1].error.code == "upstream_unauthorized"
+    assert len(provider.requests) == 1
 
 
 async def test_who_waits_for_the_answer_is_told_that_the_model_failed(user: User, provider: LLMock) -> None:
-    provider.fail(500)
+    provider.outage()
 
     error = await refusal(user.send())
 
@@ -74,24 +193,24 @@ async def test_who_waits_for_the_answer_is_told_that_the_model_failed(user: User
     assert (await user.generation(error.metadata["generation_id"])).state == pb.STATE_FAILED
 
 
-async def test_a_message_that_is_too_long_for_the_model_is_the_callers_mistake(user: User, provider: LLMock) -> None:
-    provider.context_overflow()
-
-    error = await refusal(user.send())
-
-    assert isinstance(error, InvalidArgument)
-    assert [violation.field for violation in error.violations] == ["message"]
-
-
-async def test_a_provider_that_cannot_be_reached_is_unavailable(start: Start) -> None:
-    async with start(local_model_url="http://127.0.0.1:9/v1") as replica:
-        events = [event async for event in User(replica.stub).stream()]
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("local", {"local_model_url": "http://127.0.0.1:9/v1"}),
+        ("openai", {"openai_base_url": "http://127.0.0.1:9/v1"}),
+        ("anthropic", {"anthropic_base_url": "http://127.0.0.1:9"}),
+        ("google", {"google_base_url": "http://127.0.0.1:9"}),
+    ],
+)
+async def test_a_provider_that_cannot_be_reached_is_unavailable(start: Start, name: str, url: dict[str, str]) -> None:
+    async with start(**url) as replica:
+        events = [event async for event in User(replica.stub).stream(provider=name)]
 
     assert events[-1].error.code == "upstream_unavailable"
 
 
 async def test_a_failed_answer_does_not_count_as_running(user: User, provider: LLMock) -> None:
-    provider.fail(500, times=3)
+    provider.fail(400, times=3)
     for _ in range(3):
         await refusal(user.send())
 

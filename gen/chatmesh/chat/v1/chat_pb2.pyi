@@ -575,7 +575,10 @@ class StreamError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Stable, lower case, such as `upstream_truncated`."""
+    """Stable, lower case. Of the model's provider: `upstream_timeout`, `upstream_unavailable`, `upstream_truncated`,
+    `upstream_malformed`, `upstream_rejected`, `upstream_unauthorized`, `rate_limited`. Of the message:
+    `context_overflow`, `content_filtered`. Of this service: `interrupted`, `internal`.
+    """
     message: _builtins.str
     """For people."""
     retryable: _builtins.bool

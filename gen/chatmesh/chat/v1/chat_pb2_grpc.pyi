@@ -87,7 +87,7 @@ class ChatServiceStub:
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-    too long for it (CONTEXT_OVERFLOW).
+    too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
     RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
     UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
@@ -185,7 +185,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-    too long for it (CONTEXT_OVERFLOW).
+    too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
     RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
     UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
@@ -325,7 +325,7 @@ class ChatServiceServicer:
 
         NOT_FOUND: no such conversation or parent message, or it is not the caller's.
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-        too long for it (CONTEXT_OVERFLOW).
+        too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
         RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.

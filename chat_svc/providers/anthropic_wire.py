@@ -1,0 +1,171 @@
+"""The messages of Anthropic, by the `anthropic` SDK.
+
+Usage: `input_tokens` are without the cached and cache-written ones, which ours include.
+"""
+
+import asyncio
+import importlib
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from chat_svc.models import Author, FinishReason
+from chat_svc.providers import Finish, Part, Prompt, ProviderError, Text, Usage
+from chat_svc.providers.refusals import refused
+
+if TYPE_CHECKING:
+    from anthropic import APIStatusError, AsyncAnthropic, AsyncStream
+    from anthropic.types import MessageDeltaUsage, MessageParam, RawMessageStreamEvent
+    from anthropic.types import Usage as MessageUsage
+
+_FINISH: Mapping[str, FinishReason] = MappingProxyType(
+    {
+        "end_turn": FinishReason.STOP,
+        "stop_sequence": FinishReason.STOP,
+        "max_tokens": FinishReason.LENGTH,
+        "model_context_window_exceeded": FinishReason.LENGTH,
+        "pause_turn": FinishReason.LENGTH,
+        "tool_use": FinishReason.TOOL_CALLS,
+        "refusal": FinishReason.CONTENT_FILTER,
+    }
+)
+# Types of errors that come in the midst of a stream, where the status is a 200.
+_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "rate_limit_error": "rate_limited",
+        "timeout_error": "upstream_timeout",
+        "overloaded_error": "upstream_unavailable",
+        "api_error": "upstream_unavailable",
+    }
+)
+# There is no code for it, only these words.
+_OVERFLOWS = ("prompt is too long", "exceed context limit")
+_COUNTS: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+
+
+class AnthropicWire:
+    """Anthropic behind a base URL without `/v1`; `version` is that of their API, None: the SDK's own.
+
+    The SDK is heavy: it is imported with the first answer.
+    """
+
+    def __init__(self, *, base_url: str, api_key: str, version: str | None, connect: timedelta) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._version = version
+        self._connect = connect
+        self._made: AsyncAnthropic | None = None
+
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+        """The parts of an answer; see `Provider`."""
+        client = await self._client()
+        with _translated():
+            async with await _ask(client, prompt) as stream:
+                reader = _Reader()
+                async for event in stream:
+                    for part in reader.parts(event):
+                        yield part
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._made is not None:
+            await self._made.close()
+
+    async def _client(self) -> "AsyncAnthropic":
+        """The SDK's client without retries; of its time-outs only the one for connecting, the others are `Patience`."""
+        await asyncio.to_thread(importlib.import_module, "anthropic")
+        from anthropic import AsyncAnthropic, Timeout
+
+        if self._made is None:
+            self._made = AsyncAnthropic(
+                base_url=self._base_url,
+                api_key=self._api_key,
+                max_retries=0,
+                timeout=Timeout(None, connect=self._connect.total_seconds()),
+                default_headers={"anthropic-version": self._version} if self._version else None,
+            )
+        return self._made
+
+
+async def _ask(client: "AsyncAnthropic", prompt: Prompt) -> "AsyncStream[RawMessageStreamEvent]":
+    from anthropic import omit
+
+    return await client.messages.create(
+        model=prompt.model,
+        system=prompt.system or omit,
+        messages=list(_messages(prompt)),
+        max_tokens=prompt.max_output_tokens,
+        stream=True,
+    )
+
+
+def _messages(prompt: Prompt) -> Iterator["MessageParam"]:
+    for turn in prompt.turns:
+        if turn.author == Author.USER:
+            yield {"role": "user", "content": turn.text}
+        else:
+            yield {"role": "assistant", "content": turn.text}
+
+
+class _Reader:
+    """Reads one stream. Its counts are cumulative, and those of the input may come at the start only."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(_COUNTS, 0)
+        self._reasoning = 0
+
+    def parts(self, event: "RawMessageStreamEvent") -> Iterator[Part]:
+        """What one event says."""
+        match event.type:
+            case "message_start":
+                yield self._usage(event.message.usage)
+            case "content_block_delta" if event.delta.type == "text_delta" and event.delta.text:
+                yield Text(event.delta.text)
+            case "message_delta":
+                yield self._usage(event.usage)
+                if reason := event.delta.stop_reason:
+                    yield Finish(_FINISH.get(reason, FinishReason.STOP))
+
+    def _usage(self, told: "MessageUsage | MessageDeltaUsage") -> Usage:
+        for name in _COUNTS:
+            if (count := getattr(told, name)) is not None:
+                self._counts[name] = count
+        if told.output_tokens_details:
+            self._reasoning = told.output_tokens_details.thinking_tokens
+        uncached, written, cached, output = (self._counts[name] for name in _COUNTS)
+        return Usage(
+            input_tokens=uncached + written + cached,
+            output_tokens=output,
+            cached_input_tokens=cached,
+            cache_write_tokens=written,
+            reasoning_tokens=self._reasoning,
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the block's errors into ours."""
+    import httpx2
+    from anthropic import APIConnectionError, APIStatusError, APITimeoutError
+
+    try:
+        yield
+    except (APITimeoutError, httpx2.TimeoutException) as error:
+        raise ProviderError("upstream_timeout", repr(error)) from error
+    except (APIConnectionError, httpx2.TransportError) as error:  # the latter in the midst of a stream
+        raise ProviderError("upstream_unavailable", repr(error)) from error
+    except APIStatusError as error:
+        raise _error(error) from error
+    except (ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape of what comes
+        raise ProviderError("upstream_malformed", repr(error)) from error
+
+
+def _error(error: "APIStatusError") -> ProviderError:
+    """Ours for an error status, or for an error in the midst of a stream."""
+    if any(words in str(error) for words in _OVERFLOWS):
+        return ProviderError("context_overflow", str(error))
+    if error.response.is_success:
+        return ProviderError(_CODES.get(error.type or "", "upstream_rejected"), str(error))
+    return refused(error.status_code, str(error), headers=error.response.headers)

@@ -1,0 +1,196 @@
+"""The content of Google's Gemini, by the `google-genai` SDK.
+
+Usage: `prompt_token_count` includes the cached ones as ours do; `candidates_token_count` is without the thoughts.
+"""
+
+import asyncio
+import importlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+from chat_svc.models import Author, FinishReason
+from chat_svc.providers import Finish, Part, Prompt, ProviderError, Text, Usage
+from chat_svc.providers.refusals import refused
+
+if TYPE_CHECKING:
+    import httpx2
+    from google.genai import Client
+    from google.genai.errors import APIError
+    from google.genai.types import ContentListUnionDict, GenerateContentResponse, GenerateContentResponseUsageMetadata
+
+_FINISH: Mapping[str, FinishReason] = MappingProxyType(
+    {
+        "STOP": FinishReason.STOP,
+        "MAX_TOKENS": FinishReason.LENGTH,
+        "CONTINUATION": FinishReason.LENGTH,
+        "SAFETY": FinishReason.CONTENT_FILTER,
+        "RECITATION": FinishReason.CONTENT_FILTER,
+        "LANGUAGE": FinishReason.CONTENT_FILTER,
+        "BLOCKLIST": FinishReason.CONTENT_FILTER,
+        "PROHIBITED_CONTENT": FinishReason.CONTENT_FILTER,
+        "SPII": FinishReason.CONTENT_FILTER,
+        "ESCALATION": FinishReason.CONTENT_FILTER,
+        "PUP_LIMITED_DISABLED": FinishReason.CONTENT_FILTER,
+        "MODEL_ARMOR": FinishReason.CONTENT_FILTER,
+    }
+)
+# There is no code for it, only these words; nor a status of its own for a wrong key.
+_OVERFLOW = "exceeds the maximum number of tokens"
+_WRONG_KEY = "API_KEY_INVALID"
+# google.rpc.RetryInfo, which stands for a Retry-After header.
+_RETRY_DELAY = re.compile(r"'retryDelay': '([0-9.]+)s'")
+
+_Chunks: TypeAlias = "asyncio.Queue[GenerateContentResponse | None]"
+
+
+class GoogleWire:
+    """Google behind a base URL without a version; `version` is that of their API, such as `v1beta`.
+
+    The SDK is heavy: it is imported with the first answer.
+    """
+
+    def __init__(self, *, base_url: str, api_key: str, version: str, connect: timedelta) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._version = version
+        self._connect = connect
+        self._made: Client | None = None
+        self._http: httpx2.AsyncClient | None = None
+
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+        """The parts of an answer; see `Provider`.
+
+        Neither leaving the SDK's stream nor closing it ends the call, only cancelling the task that reads it does.
+        """
+        client = await self._client()
+        chunks: _Chunks = asyncio.Queue()
+        reading = asyncio.create_task(_read(client, prompt, chunks))
+        try:
+            with _translated():
+                while chunk := await chunks.get():
+                    for part in _parts(chunk):
+                        yield part
+                await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._http is not None and self._made is not None:
+            self._made.close()
+            await self._http.aclose()
+
+    async def _client(self) -> "Client":
+        """The SDK's client. Ours is the HTTP client below it: the SDK's own would try again when it cannot connect."""
+        await asyncio.to_thread(importlib.import_module, "google.genai")
+        import httpx2
+        from google.genai import Client, types
+
+        if self._made is None:
+            limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+            self._http = httpx2.AsyncClient(limits=limits, event_hooks={"request": [self._limit_connecting]})
+            options = types.HttpOptions(
+                base_url=self._base_url, api_version=self._version, httpx_async_client=self._http
+            )
+            self._made = Client(api_key=self._api_key, http_options=options)
+        return self._made
+
+    async def _limit_connecting(self, request: "httpx2.Request") -> None:
+        """The SDK knows one time-out for everything, and by default none; all but this one are `Patience`."""
+        request.extensions["timeout"] = {"connect": self._connect.total_seconds()}
+
+
+async def _read(client: "Client", prompt: Prompt, chunks: _Chunks) -> None:
+    """Put what comes into `chunks`, and None when no more will come."""
+    try:
+        async for chunk in await _ask(client, prompt):
+            chunks.put_nowait(chunk)
+    finally:
+        chunks.put_nowait(None)
+
+
+async def _ask(client: "Client", prompt: Prompt) -> "AsyncIterator[GenerateContentResponse]":
+    from google.genai import types
+
+    config = types.GenerateContentConfig(
+        system_instruction=prompt.system or None,
+        max_output_tokens=prompt.max_output_tokens,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )
+    return await client.aio.models.generate_content_stream(
+        model=prompt.model, contents=_contents(prompt), config=config
+    )
+
+
+def _contents(prompt: Prompt) -> "ContentListUnionDict":
+    return [
+        {"role": "user" if turn.author == Author.USER else "model", "parts": [{"text": turn.text}]}
+        for turn in prompt.turns
+    ]
+
+
+def _parts(chunk: "GenerateContentResponse") -> Iterator[Part]:
+    """What one chunk says. Thoughts are not shown; a prompt that was blocked has no candidates."""
+    for candidate in chunk.candidates or ():
+        for part in (candidate.content and candidate.content.parts) or ():
+            if part.text and not part.thought:
+                yield Text(part.text)
+        if candidate.finish_reason:
+            yield Finish(_finish(candidate.finish_reason.value))
+    if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
+        yield Finish(FinishReason.CONTENT_FILTER)
+    if chunk.usage_metadata:
+        yield _usage(chunk.usage_metadata)
+
+
+def _finish(reason: str) -> FinishReason:
+    """Ours for theirs. They have a dozen more, all of which mean that the answer is not whole."""
+    if (finish := _FINISH.get(reason)) is None:
+        raise ProviderError("upstream_truncated", f"the model stopped with {reason}")
+    return finish
+
+
+def _usage(told: "GenerateContentResponseUsageMetadata") -> Usage:
+    reasoning = told.thoughts_token_count or 0
+    return Usage(
+        input_tokens=(told.prompt_token_count or 0) + (told.tool_use_prompt_token_count or 0),
+        output_tokens=(told.candidates_token_count or 0) + reasoning,
+        cached_input_tokens=told.cached_content_token_count or 0,
+        reasoning_tokens=reasoning,
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the block's errors into ours."""
+    import httpx2
+    from google.genai.errors import APIError
+
+    try:
+        yield
+    except httpx2.TimeoutException as error:
+        raise ProviderError("upstream_timeout", repr(error)) from error
+    except httpx2.TransportError as error:
+        raise ProviderError("upstream_unavailable", repr(error)) from error
+    except APIError as error:
+        raise _error(error) from error
+    except (ValueError, TypeError, AttributeError) as error:  # JSON or a shape that the SDK cannot read
+        raise ProviderError("upstream_malformed", repr(error)) from error
+
+
+def _error(error: "APIError") -> ProviderError:
+    """Ours for an error status, or for an error in the midst of a stream."""
+    detail = str(error)
+    if _OVERFLOW in detail:
+        return ProviderError("context_overflow", detail)
+    if _WRONG_KEY in detail:
+        return ProviderError("upstream_unauthorized", detail)
+    headers = dict(getattr(error.response, "headers", {}))
+    if delay := _RETRY_DELAY.search(detail):
+        headers["retry-after"] = delay[1]
+    return refused(error.code, detail, headers=headers)
