@@ -135,6 +135,9 @@ class Message(Base):
     owner_id: Mapped[str]
     # How many messages come before it on its branch: pages are cut by it.
     depth: Mapped[int]
+    # A message further up the branch, or itself if it is a first; see tree.py. Never deleted before this one.
+    skip_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    skip_depth: Mapped[int]
     author: Mapped[Author] = mapped_column(Text)
     text: Mapped[str]
     created_at: Mapped[datetime]

@@ -19,9 +19,9 @@ async def build(session: AsyncSession, generation: Generation, *, model: Model) 
     """The prompt of a generation. The system prompt and the question always go in, whatever their size."""
     conversation = await session.get_one(Conversation, generation.conversation_id)
     room = _room(model) - _tokens(conversation.system_prompt)
-    most = max(room, 0) * _CHARACTERS_PER_TOKEN
+    most, each = max(room, 0) * _CHARACTERS_PER_TOKEN, _TURN_TOKENS * _CHARACTERS_PER_TOKEN
     newest_first: list[Turn] = []
-    for message in await store.history(session, generation.user_message_id, characters=most):
+    for message in await store.history(session, generation.user_message_id, characters=most, each=each):
         room -= _tokens(message.text)
         if newest_first and room < 0:
             break

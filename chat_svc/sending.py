@@ -7,7 +7,7 @@ from typing import TypeAlias
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import conversations, models, owners, store
+from chat_svc import conversations, models, owners, store, tree
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.models import Author, Conversation, Generation, Message, State
 from chat_svc.texts import title_of
@@ -96,7 +96,7 @@ async def accept(
     else:
         asked = await _ask(session, wanted, catalogue=catalogue, now=now)
     conversation, question = asked.conversation, asked.question
-    answer = _below(question, conversation, author=Author.ASSISTANT, text="", now=now)
+    answer = await tree.below(session, question, conversation, author=Author.ASSISTANT, text="", now=now)
     generation = Generation(
         id=new_id(),
         owner_id=wanted.owner_id,
@@ -122,7 +122,7 @@ async def _ask(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, now
     """Write the draft's message where it goes."""
     conversation, model = await _conversation(session, draft, catalogue=catalogue, now=now)
     parent = await _parent(session, draft, conversation)
-    question = _below(parent, conversation, author=Author.USER, text=draft.text, now=now)
+    question = await tree.below(session, parent, conversation, author=Author.USER, text=draft.text, now=now)
     title = "" if conversation.title else title_of(draft.text)
     conversation.title = conversation.title or title
     session.add(question)
@@ -159,19 +159,6 @@ async def _parent(session: AsyncSession, draft: Draft, conversation: Conversatio
     """The message that the draft answers to; None when it is a first."""
     parent_id = conversation.active_message_id if draft.parent_id is None else draft.parent_id
     return await conversations.find_message(session, parent_id, conversation=conversation) if parent_id else None
-
-
-def _below(parent: Message | None, conversation: Conversation, *, author: Author, text: str, now: datetime) -> Message:
-    return Message(
-        id=new_id(),
-        conversation_id=conversation.id,
-        owner_id=conversation.owner_id,
-        parent_id=parent.id if parent else None,
-        depth=parent.depth + 1 if parent else 0,
-        author=author,
-        text=text,
-        created_at=now,
-    )
 
 
 async def _tell_sent(session: AsyncSession, question: Message, *, owner_id: str, model: Model) -> None:

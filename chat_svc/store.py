@@ -12,7 +12,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Label,
+    ScalarSelect,
     Select,
+    case,
     cast,
     delete,
     func,
@@ -24,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased, defer
 
 from chat_svc.models import Conversation, DeletedOwner, Generation, Message, State, searchable
 from chat_svc.words import query_of
@@ -153,13 +155,20 @@ async def find_message(session: AsyncSession, message_id: str, *, conversation_i
     )
 
 
+async def skipped_to(session: AsyncSession, message: Message) -> Message:
+    """The message further up that it points to, without its text."""
+    query = select(Message).where(Message.id == message.skip_id).options(defer(Message.text))
+    return (await session.scalars(query)).one()
+
+
 async def oldest_of_branch(
     session: AsyncSession, leaf_id: str, *, conversation_id: str, after: int, limit: int
 ) -> Sequence[Told]:
-    """The branch that ends in `leaf_id`, first message first, from below depth `after` on."""
-    branch = _leaf(leaf_id, conversation_id)
+    """The branch that ends in `leaf_id`, first message first, from below depth `after` on; reads little more of it."""
+    last = _upwards(leaf_id, conversation_id, depth=after + limit)
+    branch = _leaf(select(last.c.id).order_by(last.c.depth).limit(1).scalar_subquery(), conversation_id)
     branch = branch.union_all(_parents(branch).where(branch.c.depth > after + 1))
-    query = _answered(branch).where(branch.c.depth > after).order_by(branch.c.depth).limit(limit)
+    query = _answered(branch).where(branch.c.depth > after).order_by(branch.c.depth)
     return [Told(message, generation) for message, generation in await session.execute(query)]
 
 
@@ -171,12 +180,12 @@ async def newest_of_branch(session: AsyncSession, leaf_id: str, *, conversation_
     return [Told(message, generation) for message, generation in await session.execute(query)]
 
 
-async def history(session: AsyncSession, message_id: str, *, characters: int) -> Sequence[Message]:
-    """The message and those before it, newest first, until about that many characters."""
-    spent = func.length(Message.text).label("spent")
+async def history(session: AsyncSession, message_id: str, *, characters: int, each: int) -> Sequence[Message]:
+    """The message and those before it, newest first, until about that many characters and `each` more a message."""
+    spent = (func.length(Message.text) + each).label("spent")
     branch = select(Message.id, Message.parent_id, spent).where(Message.id == message_id).cte(recursive=True)
     parent = aliased(Message)
-    before = select(parent.id, parent.parent_id, branch.c.spent + func.length(parent.text))
+    before = select(parent.id, parent.parent_id, branch.c.spent + func.length(parent.text) + each)
     before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < characters)
     branch = branch.union_all(before)
     query = select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
@@ -198,7 +207,17 @@ async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> 
     await session.execute(update(Message).where(Message.id == message_id).values(text=text, words=searchable(text)))
 
 
-def _leaf(leaf_id: str, conversation_id: str) -> CTE:
+def _upwards(leaf_id: str, conversation_id: str, *, depth: int) -> CTE:
+    """From a leaf to that depth of its branch, by skips as long as they do not lead past it."""
+    columns = Message.id, Message.parent_id, Message.depth, Message.skip_id, Message.skip_depth
+    way = select(*columns).where(Message.id == leaf_id, Message.conversation_id == conversation_id).cte(recursive=True)
+    above = aliased(Message)
+    following = case((way.c.skip_depth >= depth, way.c.skip_id), else_=way.c.parent_id)
+    step = select(above.id, above.parent_id, above.depth, above.skip_id, above.skip_depth)
+    return way.union_all(step.join(way, above.id == following).where(way.c.depth > depth))
+
+
+def _leaf(leaf_id: str | ScalarSelect[str], conversation_id: str) -> CTE:
     """The last message of a branch, to be united with what comes before it."""
     leaf = select(Message.id, Message.parent_id, Message.depth, literal(1).label("step"))
     return leaf.where(Message.id == leaf_id, Message.conversation_id == conversation_id).cte(recursive=True)
