@@ -64,6 +64,14 @@ _COMPONENTS: Mapping[str, Members] = {
         "RateLimit-Remaining": {"description": "How many of them are left now.", "schema": _COUNT},
         "RateLimit-Reset": {"description": "Seconds after which all of them are back.", "schema": _COUNT},
     },
+    "parameters": {
+        "IdempotencyKey": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Instead of `idempotencyKey` in the body: a repeat with the same key has no further effect.",
+            "schema": {"type": "string"},
+        }
+    },
     "responses": {
         "Unauthenticated": problem(
             "Nobody is signed in, or what was shown is no good (any more).", 401, "unauthenticated"
@@ -117,6 +125,8 @@ def _members(route: Route, rpc: Rpc) -> Members:
     }
     if who:
         members["description"] = f"Who may call: {who}."
+    if not route.streams_requests and any(field.name == "idempotency_key" for field in route.method.input.fields):
+        members["parameters"] = [reference("IdempotencyKey", kind="parameters")]
     return members
 
 

@@ -13,6 +13,7 @@ from svckit.rpc import deadline
 from svckit.rpc.access import Gate
 from svckit.rpc.call import Call, Context, Rpc, begin, rpcs_of
 from svckit.rpc.errors import translated
+from svckit.rpc.idempotency import with_key
 from svckit.rpc.log import recorded
 from svckit.rpc.shedding import Shedding
 from svckit.rpc.validation import Validation
@@ -70,8 +71,10 @@ class Pipeline(grpc.aio.ServerInterceptor):
         make = _HANDLERS[handler.request_streaming, handler.response_streaming]
 
         async def call(request: Any, context: Context) -> Any:
-            async with self._around(begin(rpc, context), streaming=streaming):
-                return await serve(handle, take(request), context)
+            begun = begin(rpc, context)
+            async with self._around(begun, streaming=streaming):
+                whole = request if handler.request_streaming else with_key(request, begun)
+                return await serve(handle, take(whole), context)
 
         return make(call, handler.request_deserializer, handler.response_serializer)
 

@@ -122,6 +122,25 @@ async def test_a_repeat_with_the_same_key_answers_the_first(customer: Customer, 
     assert len(await stripe_side.subscriptions(customer.id)) == 1
 
 
+async def test_the_key_may_come_in_a_header(customer: Customer, stripe_side: StripeSide) -> None:
+    request = pb.CreateSubscriptionRequest(plan_id="pro")
+    metadata = (*customer.metadata, ("idempotency-key", "once"))
+    first = await customer.stub.CreateSubscription(request, metadata=metadata)
+    again = await customer.stub.CreateSubscription(request, metadata=metadata)
+
+    assert again == first
+    assert len(await stripe_side.subscriptions(customer.id)) == 1
+
+
+async def test_a_header_with_another_key_than_the_message_is_refused(customer: Customer) -> None:
+    request = pb.CreateSubscriptionRequest(plan_id="pro", idempotency_key="once")
+    metadata = (*customer.metadata, ("idempotency-key", "twice"))
+    error = await refusal(customer.stub.CreateSubscription(request, metadata=metadata))
+
+    assert [violation.field for violation in error.violations] == ["idempotency_key"]
+    assert await customer.subscriptions() == []
+
+
 async def test_many_repeats_at_once_make_one(customer: Customer, stripe_side: StripeSide) -> None:
     made = await asyncio.gather(*(customer.subscribe("pro", idempotency_key="once") for _ in range(5)))
 

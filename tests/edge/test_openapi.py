@@ -115,6 +115,13 @@ async def test_a_stream_that_can_be_gone_on_with_says_how(document: Document) ->
     assert {"$ref": "#/components/parameters/LastEventID"} in resuming["parameters"]
 
 
+async def test_a_request_that_may_be_repeated_says_how(document: Document) -> None:
+    header = {"$ref": "#/components/parameters/IdempotencyKey"}
+
+    assert header in document["paths"]["/api/subscriptions"]["post"]["parameters"]
+    assert header not in document["paths"]["/api/subscriptions"]["get"]["parameters"]
+
+
 async def test_a_refusal_over_the_limit_names_its_headers(document: Document) -> None:
     headers = document["components"]["responses"]["TooMany"]["headers"]
 
