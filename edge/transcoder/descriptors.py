@@ -81,7 +81,11 @@ def rules_of(registry: Registry) -> Iterator[Rule]:
         for method in service.methods:
             options = method.proto.options
             if options is not None and extension.type in options:
-                yield from _bindings(method, cast(Any, options[extension.type]))
+                try:
+                    rule = cast(Any, options[extension.type])
+                except (ValueError, EOFError):
+                    raise RuleError(full_name(method), "its google.api.http annotation cannot be read") from None
+                yield from _bindings(method, rule)
 
 
 def full_name(method: DescMethod) -> str:

@@ -1,9 +1,10 @@
 """Descriptor sets as they come from files and servers: put in order, with their imports, only the services wanted."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
 Files = Mapping[str, FileDescriptorProto]
@@ -34,17 +35,28 @@ def services_of(files: Files) -> set[str]:
 def serialized(files: Files, services: Collection[str]) -> bytes:
     """A FileDescriptorSet with every file after its imports, and of the services only the given ones.
 
-    Raises StartError for an import that is not there.
+    Raises StartError for an import that is not there, and for files that are no valid descriptors.
     """
     ordered: dict[str, FileDescriptorProto] = {}
     for name in files:
         _add(name, files, ordered)
+    _check(ordered.values())
     chosen = FileDescriptorSet(file=ordered.values())
     for file in chosen.file:
         kept = [service for service in file.service if _full_name(file, service.name) in services]
         del file.service[:]
         file.service.extend(kept)
     return chosen.SerializeToString()
+
+
+def _check(files: Iterable[FileDescriptorProto]) -> None:
+    """Let google's runtime look at the files, which says what is wrong; the transcoder's takes their word for it."""
+    pool = DescriptorPool()
+    for file in files:
+        try:
+            pool.Add(file)
+        except (TypeError, DecodeError) as error:
+            raise StartError(f"{file.name}: {error}".partition("\n")[0]) from None
 
 
 def _add(name: str, files: Files, ordered: dict[str, FileDescriptorProto]) -> None:

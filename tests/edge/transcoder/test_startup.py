@@ -1,4 +1,4 @@
-"""A rule that cannot be served stops the start, and the error says which RPC and why: rules 16 and 18."""
+"""A rule that cannot be served stops the start, and the error says which RPC and why."""
 
 from collections.abc import Callable
 
@@ -26,6 +26,13 @@ def service(*rules: str, streams: str = "") -> str:
         for index, rule in enumerate(rules)
     ]
     return f"{MESSAGES}\nservice S {{ {' '.join(rpcs)} }}"
+
+
+def test_an_annotation_that_is_no_message_names_the_rpc(compile_proto: Compile) -> None:
+    broken = compile_proto(service('get: "/a"')).replace(b"\x12\x02/a", b"\x12\x05/a")  # two bytes, said to be five
+
+    with pytest.raises(RuleError, match=r"^t\.S\.R0: its google.api.http annotation cannot be read"):
+        Transcoder(broken, GrpcUpstream({}))
 
 
 @pytest.mark.parametrize(

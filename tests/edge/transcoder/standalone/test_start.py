@@ -1,6 +1,7 @@
 """What the program needs to start, in which words it says that it cannot, and how it ends."""
 
 import asyncio
+import copy
 import signal
 import socket
 from collections.abc import Callable
@@ -113,6 +114,15 @@ def test_a_set_without_its_imports_is_refused_and_one_is_named(sets: dict[str, P
 
     with pytest.raises(StartError, match=r"library.proto imports google/\S+, which .* --include_imports"):
         descriptor_sets.serialized({"library.proto": files["library.proto"]}, [LIBRARY])
+
+
+def test_files_that_contradict_themselves_are_refused_and_one_is_named(sets: dict[str, Path]) -> None:
+    files = descriptor_sets.read(sets["library"])
+    broken = copy.deepcopy(files["library.proto"])
+    broken.message_type[0].field[0].name = "no name"
+
+    with pytest.raises(StartError, match=r"^library.proto: .*no name"):
+        descriptor_sets.serialized({**files, "library.proto": broken}, [LIBRARY])
 
 
 def test_files_may_come_in_any_order(sets: dict[str, Path]) -> None:
