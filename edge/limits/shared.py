@@ -39,8 +39,8 @@ _Waiting = tuple[Check, "asyncio.Future[Standing]"]
 async def connected(url: str) -> AsyncIterator["SharedCounter"]:
     """Count in the Redis at a URL, which need not be there yet.
 
-    The connection never tries again, and has no time-outs of its own, which would cost as much as the rest: one is set
-    around all that a batch of checks takes.
+    The connection does not try again by itself, and has no time-outs of its own, which would cost as much as the rest:
+    one is set around all that a batch of checks takes.
     """
     pool = ConnectionPool.from_url(
         url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), retries=0)
