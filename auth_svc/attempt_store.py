@@ -4,45 +4,80 @@ Everybody takes the counters of an account in one order, that of the account alo
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, literal, select, update
+from sqlalchemy import Double, Interval, Select, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc.models import Attempts, Session, User
 
+EVERYWHERE = "*"
+"""The counter of the account alone."""
+
+# Not by their columns' names: an UPDATE would set what it is given by those.
+_ACCOUNT = bindparam("of_account", type_=Attempts.account.type)
+_NETWORK = bindparam("of_network", type_=Attempts.network.type)
+_NOW = bindparam("now", type_=Attempts.last_at.type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many attempts cost nothing; the n-th beyond those makes the next wait 2^n seconds."""
+
+    by_network: int
+    by_account: int
+    longest: float
+    """Seconds that nobody waits beyond."""
+    memory: timedelta
+    """What was before that does not count any more."""
+
+
+def _counting() -> Select[str, User]:
+    """Count where there is nothing to wait for; the networks for which it was, each with the account's user."""
+    counted = case((Attempts.last_at < _NOW - bindparam("memory", type_=Interval), 1), else_=Attempts.count + 1)
+    free = case((Attempts.network == EVERYWHERE, bindparam("by_account")), else_=bindparam("by_network"))
+    over = counted - free
+    wait = func.least(func.power(2, func.least(over, 20)), bindparam("longest", type_=Double))
+    until = case((over < 0, _NOW), else_=_NOW + func.make_interval(0, 0, 0, 0, 0, 0, wait))
+    fresh = {"account": _ACCOUNT, "count": 1, "last_at": _NOW, "blocked_until": _NOW}
+    counting = insert(Attempts).values([fresh | {"network": _NETWORK}, fresh | {"network": EVERYWHERE}])
+    done = counting.on_conflict_do_update(
+        index_elements=[Attempts.account, Attempts.network],
+        set_={"count": counted, "last_at": _NOW, "blocked_until": until},
+        where=Attempts.blocked_until <= _NOW,
+    )
+    networks = done.returning(Attempts.network).cte("counted")
+    owned = networks.outerjoin(User, User.email_key == bindparam("of_address"))
+    return select(networks.c.network, User).select_from(owned)
+
+
+def _forgiving() -> Select[int]:
+    """Forget a network's attempts, and take one of the account's back."""
+    forgotten = delete(Attempts).where(Attempts.account == _ACCOUNT, Attempts.network == _NETWORK)
+    network = forgotten.returning(Attempts.network).cte("forgotten")
+    # Reading it first has it done first.
+    after = select(func.count()).select_from(network).scalar_subquery() >= 0
+    counter = update(Attempts).where(Attempts.account == _ACCOUNT, Attempts.network == EVERYWHERE, Attempts.count > 0)
+    taken = counter.where(after).values(count=Attempts.count - 1).returning(Attempts.count).cte("taken")
+    return select(func.count()).select_from(taken)
+
+
+# Made once: making them anew for each sign-in takes longer than what PostgreSQL does with them.
+_COUNT = _counting()
+_FORGIVE = _forgiving()
+
 
 async def count(
-    session: AsyncSession,
-    account: bytes,
-    free: Mapping[str, int],
-    *,
-    now: datetime,
-    memory: timedelta,
-    longest: timedelta,
-) -> Sequence[str]:
-    """Count an attempt for each network that need not wait, with what is `free` there; for which ones it was.
+    session: AsyncSession, account: bytes, email_key: str, *, network: str, limits: Limits, now: datetime
+) -> Mapping[str, User | None]:
+    """Count an attempt by its network and by account alone, unless it has to wait there.
 
-    The n-th beyond those makes the next wait 2^n seconds. What was before `memory` does not count any more.
+    Gives where it was counted, and the account's user if there is one.
     """
-    fresh = [
-        {"account": account, "network": network, "count": 1, "last_at": now, "blocked_until": now} for network in free
-    ]
-    counted = case((Attempts.last_at < now - memory, 1), else_=Attempts.count + 1)
-    over = counted - case(free, value=Attempts.network)
-    wait = func.least(func.power(2, func.least(over, 20)), longest.total_seconds())
-    until = case((over < 0, now), else_=literal(now) + func.make_interval(0, 0, 0, 0, 0, 0, wait))
-    counting = (
-        insert(Attempts)
-        .values(fresh)
-        .on_conflict_do_update(
-            index_elements=[Attempts.account, Attempts.network],
-            set_={"count": counted, "last_at": now, "blocked_until": until},
-            where=Attempts.blocked_until <= now,
-        )
-    )
-    return (await session.scalars(counting.returning(Attempts.network))).all()
+    given = asdict(limits) | {"of_account": account, "of_network": network, "now": now, "of_address": email_key}
+    return {row.network: row.User for row in await session.execute(_COUNT, given)}
 
 
 async def blocked_until(session: AsyncSession, account: bytes, networks: Sequence[str]) -> Sequence[datetime]:
@@ -50,18 +85,14 @@ async def blocked_until(session: AsyncSession, account: bytes, networks: Sequenc
     return (await session.scalars(found)).all()
 
 
-async def take_back(session: AsyncSession, account: bytes, *, network: str) -> None:
-    counter = update(Attempts).where(Attempts.account == account, Attempts.network == network, Attempts.count > 0)
-    await session.execute(counter.values(count=Attempts.count - 1))
+async def forgive(session: AsyncSession, account: bytes, *, network: str) -> None:
+    """Forget the attempts of a network, and take one of the account's back."""
+    await session.execute(_FORGIVE, {"of_account": account, "of_network": network})
 
 
-async def forget(session: AsyncSession, account: bytes, *, network: str) -> None:
-    await session.execute(delete(Attempts).where(Attempts.account == account, Attempts.network == network))
-
-
-async def forget_others(session: AsyncSession, account: bytes, *, network: str) -> None:
-    """Forget those of all the other networks."""
-    await session.execute(delete(Attempts).where(Attempts.account == account, Attempts.network != network))
+async def forget_all(session: AsyncSession, account: bytes) -> None:
+    for whose in (Attempts.network != EVERYWHERE, Attempts.network == EVERYWHERE):
+        await session.execute(delete(Attempts).where(Attempts.account == account, whose))
 
 
 async def signed_in_from(session: AsyncSession, email_key: str, ip_address: str) -> bool:

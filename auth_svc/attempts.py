@@ -12,31 +12,33 @@ from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc import attempt_store, tokens
+from auth_svc.attempt_store import EVERYWHERE, Limits
 from auth_svc.caller import Caller
+from auth_svc.models import User
 from svckit.errors import ResourceExhausted
 
 MEMORY = timedelta(hours=24)
 """After this long without an attempt, those before it do not count any more."""
 
-# So many cost nothing; each one after that makes the next wait twice as long, from a second up to a quarter of an hour.
-_FREE_BY_NETWORK = 10
-_FREE_BY_ACCOUNT = 100
-_LONGEST_WAIT = timedelta(minutes=15)
+# From a second up to a quarter of an hour.
+_LIMITS = Limits(by_network=10, by_account=100, longest=900.0, memory=MEMORY)
 
-_EVERYWHERE = "*"
 _PREFIX = 64  # bits of an IPv6 address that one customer of a provider has
 
 
-async def begin(session: AsyncSession, email_key: str, caller: Caller, *, now: datetime) -> None:
-    """Count an attempt, if the transaction commits; ResourceExhausted (TOO_MANY_ATTEMPTS) if it comes too early."""
+async def begin(session: AsyncSession, email_key: str, caller: Caller, *, now: datetime) -> User | None:
+    """Count an attempt, if the transaction commits, and give whose it is.
+
+    Raises ResourceExhausted (TOO_MANY_ATTEMPTS) if it comes too early.
+    """
     account, network = tokens.digest(email_key), _network(caller.ip_address)
-    free = {network: _FREE_BY_NETWORK, _EVERYWHERE: _FREE_BY_ACCOUNT}
-    counted = await attempt_store.count(session, account, free, now=now, memory=MEMORY, longest=_LONGEST_WAIT)
-    if len(counted) == len(free):
-        return
-    blocked = await attempt_store.blocked_until(session, account, [each for each in free if each not in counted])
+    counted = await attempt_store.count(session, account, email_key, network=network, limits=_LIMITS, now=now)
+    waiting = {network, EVERYWHERE} - counted.keys()
+    if not waiting:
+        return counted[network]
+    blocked = await attempt_store.blocked_until(session, account, list(waiting))
     if network in counted and await attempt_store.signed_in_from(session, email_key, caller.ip_address):
-        return
+        return counted[network]
     wait = max(blocked, default=now) - now  # somebody may have been right meanwhile
     message = "too many wrong passwords: wait a little"
     raise ResourceExhausted(message, reason="TOO_MANY_ATTEMPTS", retry_after=wait)
@@ -44,16 +46,12 @@ async def begin(session: AsyncSession, email_key: str, caller: Caller, *, now: d
 
 async def forgive(session: AsyncSession, email_key: str, caller: Caller) -> None:
     """The password was right: forget the network's attempts, and this one of the account's."""
-    account = tokens.digest(email_key)
-    await attempt_store.forget(session, account, network=_network(caller.ip_address))
-    await attempt_store.take_back(session, account, network=_EVERYWHERE)
+    await attempt_store.forgive(session, tokens.digest(email_key), network=_network(caller.ip_address))
 
 
 async def forget_all(session: AsyncSession, email_key: str) -> None:
     """Whoever resets a password has shown who they are."""
-    account = tokens.digest(email_key)
-    await attempt_store.forget_others(session, account, network=_EVERYWHERE)
-    await attempt_store.forget(session, account, network=_EVERYWHERE)
+    await attempt_store.forget_all(session, tokens.digest(email_key))
 
 
 def _network(ip_address: str) -> str:

@@ -51,16 +51,21 @@ def note(
     detail: str = "",
 ) -> None:
     """Have the fact kept if the transaction commits. `session_id` is the caller's own if there is no other."""
-    session.add(
-        AuditEvent(
-            id=new_id(),
-            created_at=now,
-            type=fact,
-            user_id=user_id,
-            actor_id=caller.user_id or None,
-            session_id=session_id or caller.session_id or None,
-            ip_address=caller.ip_address,
-            user_agent=caller.user_agent,
-            detail=detail,
-        )
+    session.add(event(fact, user_id=user_id, caller=caller, now=now, session_id=session_id, detail=detail))
+
+
+def event(
+    fact: Fact, *, user_id: str | None, caller: Caller, now: datetime, session_id: str = "", detail: str = ""
+) -> AuditEvent:
+    """The same, to be kept together with something else."""
+    return AuditEvent(
+        id=new_id(),
+        created_at=now,
+        type=fact,
+        user_id=user_id,
+        actor_id=caller.user_id or None,
+        session_id=session_id or caller.session_id or None,
+        ip_address=caller.ip_address,
+        user_agent=caller.user_agent,
+        detail=detail,
     )

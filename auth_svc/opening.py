@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from chatmesh.events.v1.events_pb2 import UserSignedIn
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import audit, models, tokens
+from auth_svc import audit, models, store, tokens
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -54,12 +54,10 @@ async def open_session(
     """A new session of the user, who is locked and not disabled; told if the transaction commits."""
     session_token, refresh_token = tokens.new_token(), tokens.new_token()
     opened = _new_session(user, session_token, caller, now)
-    session.add(opened)
-    await session.flush()
-    session.add(_kept(refresh_token, opened))
+    noted = audit.event(Fact.SESSION_OPENED, user_id=user.id, session_id=opened.id, caller=caller, now=now)
+    await store.add_at_once(session, opened, _kept(refresh_token, opened), noted)
     told = events.event(UserSignedIn(user_id=user.id, session_id=opened.id), source="auth", about=user.id, time=now)
     await outbox.add(session, models.outbox, told)
-    audit.note(session, Fact.SESSION_OPENED, user_id=user.id, session_id=opened.id, caller=caller, now=now)
     access = access_tokens.issue(user, session_id=opened.id, now=now, no_later_than=latest_end(opened))
     refresh = Token(refresh_token, opened.expires_at)
     return SignedIn(user, Token(session_token, opened.expires_at), Tokens(access, refresh))

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc.models import Challenge, RecoveryCode, SecondFactor, User
+
+_CONFIRMED = select(SecondFactor).where(
+    SecondFactor.user_id == bindparam("of_user", type_=SecondFactor.user_id.type),
+    SecondFactor.confirmed_at.is_not(None),
+)
 
 
 async def find(session: AsyncSession, user_id: str) -> SecondFactor | None:
@@ -16,8 +21,7 @@ async def find(session: AsyncSession, user_id: str) -> SecondFactor | None:
 
 async def find_confirmed(session: AsyncSession, user_id: str) -> SecondFactor | None:
     """The user's second factor, if sign-in asks for it."""
-    found = await find(session, user_id)
-    return found if found and found.confirmed_at else None
+    return await session.scalar(_CONFIRMED, {"of_user": user_id})
 
 
 async def remove(session: AsyncSession, user_id: str) -> None:

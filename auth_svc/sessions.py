@@ -57,8 +57,7 @@ class Sessions:
         """
         email_key = _key_of(email)
         async with self._database.transaction() as session:
-            await attempts.begin(session, email_key, caller, now=self._clock())
-            user = await store.find_user_by_email(session, email_key)
+            user = await attempts.begin(session, email_key, caller, now=self._clock())
         known = user.password_hash if user else None
         right = await self._passwords.verify(password, known)
         if user is None or known is None or not right or user.disabled_at is not None:

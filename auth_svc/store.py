@@ -5,16 +5,18 @@ Who locks a user's row locks it first, before anything that hangs on it: so no t
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, and_, delete, func, inspect, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, inspect, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from auth_svc.models import (
     ApiKey,
     AuditEvent,
+    Base,
     Ending,
     Letter,
     Mailing,
@@ -32,6 +34,28 @@ KEYS_CHANNEL = "auth_signing_keys"
 USERS_CHANNEL = "auth_users"  # a trigger of the table notifies
 
 Times: TypeAlias = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+
+
+async def add_at_once(session: AsyncSession, *rows: Base) -> None:
+    """Keep new rows, one of each table, in one statement; one may refer to another of them."""
+    values = {
+        f"{row.__tablename__}_{column.key}": getattr(row, column.key)
+        for row in rows
+        for column in row.__table__.columns
+    }
+    await session.execute(_adding(*(type(row) for row in rows)), values)
+
+
+@cache
+def _adding(*models: type[Base]) -> Insert:
+    """Made once for each choice of tables: making it takes longer than what PostgreSQL does with it."""
+    last, *others = (
+        insert(model).values(
+            {c.key: bindparam(f"{model.__tablename__}_{c.key}", type_=c.type) for c in model.__table__.columns}
+        )
+        for model in models
+    )
+    return last.add_cte(*(other.cte() for other in others))
 
 
 async def delete_before(session: AsyncSession, column: Times, moment: datetime, *, limit: int) -> int:
@@ -56,10 +80,6 @@ async def find_user(session: AsyncSession, user_id: str) -> User | None:
     return await session.get(User, user_id)
 
 
-async def find_user_by_email(session: AsyncSession, email_key: str) -> User | None:
-    return await session.scalar(select(User).where(User.email_key == email_key))
-
-
 async def lock_user(session: AsyncSession, user_id: str) -> User | None:
     return await session.scalar(select(User).where(User.id == user_id).with_for_update())
 
@@ -68,10 +88,16 @@ async def lock_user_by_email(session: AsyncSession, email_key: str) -> User | No
     return await session.scalar(select(User).where(User.email_key == email_key).with_for_update())
 
 
+_UNCHANGED = (
+    select(User)
+    .where(User.id == bindparam("id", type_=User.id.type), User.password_hash == bindparam("hash"))
+    .with_for_update()
+)
+
+
 async def lock_user_with_password(session: AsyncSession, user_id: str, password_hash: str) -> User | None:
     """The user, if the password is still the one of that hash."""
-    unchanged = select(User).where(User.id == user_id, User.password_hash == password_hash)
-    return await session.scalar(unchanged.with_for_update())
+    return await session.scalar(_UNCHANGED, {"id": user_id, "hash": password_hash})
 
 
 async def rename_user(session: AsyncSession, user_id: str, name: str) -> None:

@@ -109,9 +109,9 @@ class Relay:
             while True:
                 found, stored = await self._publish_batch(connection)
                 await self._measure(connection)
-                if not stored:
+                if stored < _BATCH:
                     # While the stream is away, a notification is no reason to try again at once.
-                    await _pause(driver, until_notified=not found)
+                    await _pause(driver, until_notified=stored == found)
 
     async def _publish_batch(self, connection: AsyncConnection) -> tuple[int, int]:
         """Publish the oldest events; how many there were, and how many of them the stream has stored."""

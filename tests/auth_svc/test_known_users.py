@@ -7,7 +7,9 @@ from sqlalchemy import text, update
 from auth_svc.models import User
 from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, Start
+from tests.auth_svc.hashing import CountingHasher
 from tests.auth_svc.person import Person, bearer
+from tests.auth_svc.statements import statements
 from tests.waiting import until
 
 
@@ -44,6 +46,23 @@ async def test_who_is_signed_in_is_not_asked_of_postgres_each_time(
     metadata = bearer((await person.tokens()).access_token)
 
     assert await remembered(auth, database, metadata) == user
+
+
+async def test_checking_a_token_and_showing_its_owner_asks_neither_postgres_nor_argon2(
+    start: Start, person: Person, database: Database
+) -> None:
+    hasher = CountingHasher()
+    async with start(hasher=hasher) as auth:
+        await person.register()
+        first, second = await person.tokens(), await person.tokens()
+        user = await remembered(auth, database, bearer(first.access_token))
+        hashed = (hasher.hashed, hasher.verified)
+
+        with statements() as made:
+            shown = [await me(auth, bearer(tokens.access_token)) for tokens in (first, second)]
+
+        assert shown == [user, user]
+        assert (made, (hasher.hashed, hasher.verified)) == ([], hashed)
 
 
 async def test_a_change_is_seen_at_once_at_every_replica_however_it_was_made(

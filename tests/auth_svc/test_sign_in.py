@@ -6,6 +6,7 @@ from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, Start
 from tests.auth_svc.hashing import CountingHasher
 from tests.auth_svc.person import Person, refused
+from tests.auth_svc.statements import statements
 from tests.callers import refusal
 
 
@@ -50,6 +51,19 @@ async def test_a_password_is_hashed_anew_when_the_parameters_have_changed(start:
         await owner.sign_in()
 
         assert hasher.hashed == 1
+
+
+async def test_a_sign_in_asks_postgres_little_and_a_failed_one_less(person: Person) -> None:
+    """Each statement costs more time of the processor than all the rest of a call, argon2 aside."""
+    await person.register()
+    await person.sign_in()
+
+    with statements() as made:
+        await person.sign_in()
+    with statements() as failed:
+        await refused(person.sign_in(password="not the password"))
+
+    assert (len(made), len(failed)) == (6, 2)
 
 
 async def test_each_sign_in_opens_a_session_of_its_own(person: Person) -> None:
