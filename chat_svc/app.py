@@ -63,7 +63,14 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
         leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
         relay = Relay(database=database, table=models.outbox, bus=bus)
         consumer = Consumer(bus=bus, database=database, generations=generations)
-        servicer = Chat(database=database, catalogue=offered, generations=generations, streams=streams, endings=endings)
+        servicer = Chat(
+            database=database,
+            catalogue=offered,
+            generations=generations,
+            streams=streams,
+            endings=endings,
+            verifier=verifier,
+        )
         async with (
             process.background(
                 relay.run, consumer.run, signals.run, generations.hear_cancels, leases.hold, leases.watch

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
+from google.protobuf.message import Message
 
-from chat_svc import bridge, conversations, owners, paging, store
+from chat_svc import bridge, conversations, conversing, owners, paging, store
 from chat_svc.catalogue import Catalogue
 from chat_svc.conversations import Changes
 from chat_svc.endings import Endings, text_of
@@ -20,8 +22,10 @@ from chat_svc.streams import Streams
 from chat_svc.texts import clean
 from svckit import identity
 from svckit.errors import InvalidArgument, NotFound, Unavailable
+from svckit.identity import TokenVerifier
 from svckit.postgres import Database
 from svckit.rpc.call import Context
+from svckit.rpc.validation import Validation
 
 
 class Chat(ChatServiceServicer):
@@ -35,12 +39,15 @@ class Chat(ChatServiceServicer):
         generations: Generations,
         streams: Streams,
         endings: Endings,
+        verifier: TokenVerifier,
     ) -> None:
         self._database = database
         self._catalogue = catalogue
         self._generations = generations
         self._streams = streams
         self._endings = endings
+        self._verifier = verifier
+        self._validation = Validation()
 
     async def GetConversation(self, request: pb.GetConversationRequest, context: Context) -> pb.GetConversationResponse:
         async with self._database.transaction() as session:
@@ -189,6 +196,13 @@ class Chat(ChatServiceServicer):
             async for event in events:
                 yield pb.StreamMessageResponse(event=event)
 
+    async def Converse(
+        self, requests: AsyncIterator[pb.ConverseRequest], context: Context
+    ) -> AsyncIterator[pb.ConverseResponse]:
+        async with aclosing(conversing.answers(requests, admit=self._admit, perform=self._perform)) as answers:
+            async for answer in answers:
+                yield answer
+
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         default = self._catalogue.default
         return pb.ListModelsResponse(
@@ -211,10 +225,45 @@ class Chat(ChatServiceServicer):
     async def CancelGeneration(
         self, request: pb.CancelGenerationRequest, context: Context
     ) -> pb.CancelGenerationResponse:
-        found = await self._find_generation(request.generation_id)
+        return pb.CancelGenerationResponse(generation=await self._cancel(request.generation_id))
+
+    async def _admit(self) -> None:
+        """Believe the connection's token once more: it may have expired, or its session have been ended."""
+        await self._verifier.verify(identity.authorization().partition(" ")[2].strip())
+
+    async def _perform(self, request: pb.ConverseRequest) -> AsyncGenerator[pb.ConverseResponse, None]:
+        """The answers to one request of a connection. Raises what the RPC of that request raises."""
+        action = request.WhichOneof("action")
+        if action is None:
+            raise InvalidArgument.of("action", "must be one of send, resume and cancel")
+        self._check(action, getattr(request, action))
+        if action == "cancel":
+            cancelled = await self._cancel(request.cancel.generation_id)
+            yield pb.ConverseResponse(generation_id=cancelled.id, cancelled=cancelled)
+            return
+        if action == "send":
+            found, after = await self._generations.begin(_draft(request.send)), -1
+        else:
+            found = await self._find_generation(request.resume.generation_id)
+            after = request.resume.after if request.resume.HasField("after") else -1
+        async with aclosing(await self._events(found, after=after)) as events:
+            async for event in events:
+                yield pb.ConverseResponse(generation_id=found.id, event=event)
+
+    def _check(self, action: str, message: Message) -> None:
+        """Hold one action to the rules of its proto. Raises InvalidArgument with paths that begin with the action."""
+        try:
+            self._validation.checked(message)
+        except InvalidArgument as error:
+            found = [replace(violation, field=f"{action}.{violation.field}") for violation in error.violations]
+            raise InvalidArgument(f"{action}.{error.message}", violations=found) from None
+
+    async def _cancel(self, generation_id: str) -> pb.Generation:
+        """Stop the caller's generation if it runs; as it has ended."""
+        found = await self._find_generation(generation_id)
         if found.state == State.RUNNING:
             await self._generations.cancel(found.id)
-        return pb.CancelGenerationResponse(generation=await self._generation(found.id))
+        return await self._generation(found.id)
 
     def _changes(self, request: pb.UpdateConversationRequest) -> Changes:
         named = request.HasField("model")

@@ -20,10 +20,10 @@ _KEY = SigningKey.generate("test")
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 
 
-def signed_in(user_id: str, *, role: Role = Role.USER) -> tuple[tuple[str, str], ...]:
-    """Metadata that shows an access token of that user."""
+def signed_in(user_id: str, *, role: Role = Role.USER, session_id: str = "") -> tuple[tuple[str, str], ...]:
+    """Metadata that shows an access token of that user, in a session of its own unless one is named."""
     expires = datetime.now(UTC) + timedelta(hours=1)
-    token = mint(Claims(user_id, new_id(), role, new_id(), expires), _KEY)
+    token = mint(Claims(user_id, session_id or new_id(), role, new_id(), expires), _KEY)
     return (("authorization", f"Bearer {token}"),)
 
 

@@ -234,6 +234,12 @@ class ChatServiceServicer:
 
     def Converse(self, request_iterator, context):
         """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP.
+
+        Requests are served side by side, at most 16 at once, and the events of their generations come as they are written,
+        mixed. A request that cannot be served is answered by a refusal that carries its `request_id`; the others go on.
+        Leaving is not cancelling. A client that ends its side gets all answers that are still to come, and then the end.
+
+        UNAUTHENTICATED: the session was ended, or the access token has expired: connect again with another one, and resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

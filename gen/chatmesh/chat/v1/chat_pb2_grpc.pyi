@@ -99,7 +99,14 @@ class ChatServiceStub:
     same idempotency key goes on after `Last-Event-ID`.
     """
     Converse: _grpc.StreamStreamMultiCallable[_chat_pb2.ConverseRequest, _chat_pb2.ConverseResponse]
-    """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP."""
+    """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP.
+
+    Requests are served side by side, at most 16 at once, and the events of their generations come as they are written,
+    mixed. A request that cannot be served is answered by a refusal that carries its `request_id`; the others go on.
+    Leaving is not cancelling. A client that ends its side gets all answers that are still to come, and then the end.
+
+    UNAUTHENTICATED: the session was ended, or the access token has expired: connect again with another one, and resume.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ListModelsRequest, _chat_pb2.ListModelsResponse]
     """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them."""
     GetGeneration: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetGenerationRequest, _chat_pb2.GetGenerationResponse]
@@ -197,7 +204,14 @@ class ChatServiceAsyncStub(ChatServiceStub):
     same idempotency key goes on after `Last-Event-ID`.
     """
     Converse: _aio.StreamStreamMultiCallable[_chat_pb2.ConverseRequest, _chat_pb2.ConverseResponse]  # type: ignore[assignment]
-    """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP."""
+    """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP.
+
+    Requests are served side by side, at most 16 at once, and the events of their generations come as they are written,
+    mixed. A request that cannot be served is answered by a refusal that carries its `request_id`; the others go on.
+    Leaving is not cancelling. A client that ends its side gets all answers that are still to come, and then the end.
+
+    UNAUTHENTICATED: the session was ended, or the access token has expired: connect again with another one, and resume.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_chat_pb2.ListModelsRequest, _chat_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them."""
     GetGeneration: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetGenerationRequest, _chat_pb2.GetGenerationResponse]  # type: ignore[assignment]
@@ -347,7 +361,14 @@ class ChatServiceServicer:
         request_iterator: _MaybeAsyncIterator[_chat_pb2.ConverseRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_chat_pb2.ConverseResponse], _abc.AsyncIterator[_chat_pb2.ConverseResponse]]:
-        """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP."""
+        """Converse does all of it over one connection: send, resume and cancel in, events out. A WebSocket over HTTP.
+
+        Requests are served side by side, at most 16 at once, and the events of their generations come as they are written,
+        mixed. A request that cannot be served is answered by a refusal that carries its `request_id`; the others go on.
+        Leaving is not cancelling. A client that ends its side gets all answers that are still to come, and then the end.
+
+        UNAUTHENTICATED: the session was ended, or the access token has expired: connect again with another one, and resume.
+        """
 
     def ListModels(
         self,
