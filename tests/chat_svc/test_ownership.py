@@ -1,36 +1,126 @@
 """What is somebody else's is not there, whichever RPC asks for it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
 from chatmesh.chat.v1 import chat_pb2 as pb
+from llmock.pytest_plugin import LLMock
 
 from svckit.errors import NotFound
+from svckit.rpc.status import received
 from tests.callers import refusal
-from tests.chat_svc.user import User
+from tests.chat_svc.conftest import SERVICES
+from tests.chat_svc.user import User, ended
 
 Ask = Callable[[User, pb.SendMessageResponse], Awaitable[object]]
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        pytest.param(lambda who, sent: who.conversation(sent.conversation_id), id="GetConversation"),
-        pytest.param(lambda who, sent: who.delete(sent.conversation_id), id="DeleteConversation"),
-        pytest.param(lambda who, sent: who.messages(sent.conversation_id), id="ListMessages"),
-        pytest.param(lambda who, sent: who.send(conversation_id=sent.conversation_id), id="SendMessage"),
-        pytest.param(lambda who, sent: who.begin(conversation_id=sent.conversation_id), id="StreamMessage"),
-        pytest.param(lambda who, sent: who.generation(sent.message.generation_id), id="GetGeneration"),
-        pytest.param(lambda who, sent: who.resume(sent.message.generation_id), id="ResumeGeneration"),
-        pytest.param(lambda who, sent: who.cancel(sent.message.generation_id), id="CancelGeneration"),
-    ],
-)
-async def test_somebody_elses_is_not_found(user: User, stranger: User, ask: Ask) -> None:
-    sent = await user.send()
+async def converse(who: User, **action: Any) -> None:
+    """One request over a connection of its own; raises NotFound when it is refused as that."""
+    call = who.stub.Converse(aiter_of(pb.ConverseRequest(**action)), metadata=who.metadata)
+    answers = [answer async for answer in call]
+    assert answers
+    if answers[0].refusal.code == "not_found":
+        raise NotFound("refused")
 
-    assert isinstance(await refusal(ask(stranger, sent)), NotFound)
+
+async def is_not_found(call: Awaitable[object]) -> bool:
+    """Whether that is how the call ends, over its status or by a refusal."""
+    try:
+        await call
+    except NotFound:
+        return True
+    except grpc.aio.AioRpcError as error:
+        return isinstance(received(error), NotFound)
+    return False
+
+
+async def aiter_of(request: pb.ConverseRequest) -> AsyncIterator[pb.ConverseRequest]:
+    yield request
+
+
+# Each id that a request may name, with the RPC that takes it.
+ASKED: dict[str, Ask] = {
+    "GetConversation": lambda who, sent: who.conversation(sent.conversation_id),
+    "UpdateConversation": lambda who, sent: who.update(sent.conversation_id, title="mine"),
+    "DeleteConversation": lambda who, sent: who.delete(sent.conversation_id),
+    "ListMessages": lambda who, sent: who.messages(sent.conversation_id),
+    "RegenerateMessage": lambda who, sent: who.regenerate(sent.conversation_id, sent.message.id),
+    "SendMessage": lambda who, sent: who.send(conversation_id=sent.conversation_id),
+    "StreamMessage": lambda who, sent: who.begin(conversation_id=sent.conversation_id),
+    "Converse.send": lambda who, sent: converse(who, send=said(conversation_id=sent.conversation_id)),
+    "Converse.resume": lambda who, sent: converse(who, resume=resumed(sent.message.generation_id)),
+    "Converse.cancel": lambda who, sent: converse(who, cancel=cancelled(sent.message.generation_id)),
+    "GetGeneration": lambda who, sent: who.generation(sent.message.generation_id),
+    "ResumeGeneration": lambda who, sent: who.resume(sent.message.generation_id),
+    "CancelGeneration": lambda who, sent: who.cancel(sent.message.generation_id),
+}
+# Their answers are made of the caller's own, whatever they ask: tests below and in test_search.py.
+NAME_NO_ID = {"ListConversations", "SearchConversations", "CreateConversation", "ListModels", "GetUsage"}
+
+
+def said(**more: str) -> pb.StreamMessageRequest:
+    return pb.StreamMessageRequest(message="hello", **more)
+
+
+def resumed(generation_id: str) -> pb.ResumeGenerationRequest:
+    return pb.ResumeGenerationRequest(generation_id=generation_id)
+
+
+def cancelled(generation_id: str) -> pb.CancelGenerationRequest:
+    return pb.CancelGenerationRequest(generation_id=generation_id)
+
+
+def test_every_rpc_is_asked_for_somebody_elses() -> None:
+    rpcs = {method.name for method in SERVICES[0].methods}
+
+    assert {name.partition(".")[0] for name in ASKED} | NAME_NO_ID | {"CreateChatCompletion"} == rpcs
+
+
+@pytest.mark.parametrize("rpc", ASKED)
+async def test_somebody_elses_is_not_found(user: User, stranger: User, rpc: str) -> None:
+    sent = await user.send()
+    before = await user.conversation(sent.conversation_id)
+
+    assert await is_not_found(ASKED[rpc](stranger, sent))
+    assert await user.conversation(sent.conversation_id) == before
     assert len((await user.messages(sent.conversation_id)).messages) == 2
+
+
+@pytest.mark.parametrize("rpc", ASKED)
+async def test_what_somebody_else_has_deleted_is_not_found_either(user: User, stranger: User, rpc: str) -> None:
+    """The same answer as for what was never there: nobody learns what others have or had."""
+    sent = await user.send()
+    await user.delete(sent.conversation_id)
+
+    assert await is_not_found(ASKED[rpc](stranger, sent))
+
+
+async def test_a_generation_that_runs_is_neither_read_nor_stopped_by_others(
+    user: User, stranger: User, provider: LLMock
+) -> None:
+    provider.reply("word " * 100).pace(2)
+    start = await user.begin()
+
+    for call in (
+        stranger.generation(start.generation_id),
+        stranger.resume(start.generation_id),
+        stranger.cancel(start.generation_id),
+    ):
+        assert isinstance(await refusal(call), NotFound)
+    assert (await ended(user, start.generation_id)).state == pb.STATE_DONE
+
+
+async def test_somebody_elses_answer_is_not_written_anew_in_ones_own_conversation(user: User, stranger: User) -> None:
+    sent, theirs = await user.send(), await stranger.send()
+
+    for call in (
+        stranger.regenerate(theirs.conversation_id, sent.message.id),
+        stranger.update(theirs.conversation_id, active_message_id=sent.message.id),
+    ):
+        assert isinstance(await refusal(call), NotFound)
 
 
 async def test_somebody_elses_message_is_no_parent(user: User, stranger: User) -> None:
