@@ -124,7 +124,8 @@ async def _ask(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, now
     parent = await _parent(session, draft, conversation)
     question = await tree.below(session, parent, conversation, author=Author.USER, text=draft.text, now=now)
     title = "" if conversation.title else title_of(draft.text)
-    conversation.title = conversation.title or title
+    if title:  # else its words would be written, and indexed, anew with each message
+        conversation.title = title
     session.add(question)
     await _tell_sent(session, question, owner_id=draft.owner_id, model=model)
     return _Asked(conversation=conversation, question=question, model=model, title=title)
