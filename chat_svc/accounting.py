@@ -41,8 +41,8 @@ def cost_micros(usage: Usage, model: Model) -> int:
     plain = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
     cost = (
         plain * model.input_micros_per_million
-        + usage.cached_input_tokens * _price(model.cached_input_micros_per_million, model)
-        + usage.cache_write_tokens * _price(model.cache_write_micros_per_million, model)
+        + usage.cached_input_tokens * model.cached_price
+        + usage.cache_write_tokens * model.cache_write_price
         + usage.output_tokens * model.output_micros_per_million
     )
     return (cost + _MILLION // 2) // _MILLION
@@ -51,11 +51,6 @@ def cost_micros(usage: Usage, model: Model) -> int:
 def estimated_tokens(texts: Iterable[str]) -> int:
     """About how many tokens the texts are: one for four characters."""
     return sum(-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts)
-
-
-def _price(own: int | None, model: Model) -> int:
-    """The price of input tokens of a kind: their own, or that of all others."""
-    return model.input_micros_per_million if own is None else own
 
 
 def _estimate(prompt: Prompt | None, text: str) -> Usage:

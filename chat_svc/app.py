@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
 
 from chat_svc import catalogue, models
+from chat_svc.catalogue import Catalogue
 from chat_svc.consumer import Consumer
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
@@ -22,6 +24,7 @@ from svckit import events, postgres, process, redis_client, server
 from svckit.identity import ServiceCredential
 from svckit.outbox import Relay
 from svckit.server import Service, Serving
+from svckit.settings import SettingsError
 from svckit.verification import token_verifier
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -38,6 +41,8 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
 
     At the end calls and generations may finish for `grace`; what is still being written then is saved as it is.
     """
+    models_file = settings.models_file or catalogue.TABLE
+    table = _table(models_file)
     url = str(settings.database_url)
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
     await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
@@ -48,7 +53,7 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
         token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
         configured.providers(settings) as providers,
     ):
-        offered = catalogue.load(providers=providers)
+        offered = Catalogue(table, providers=providers)
         signals = Signals(redis)
         streams = Streams(redis=redis, signals=signals)
         endings = Endings(database=database, streams=streams, catalogue=offered)
@@ -73,7 +78,13 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
         )
         async with (
             process.background(
-                relay.run, consumer.run, signals.run, generations.hear_cancels, leases.hold, leases.watch
+                relay.run,
+                consumer.run,
+                signals.run,
+                generations.hear_cancels,
+                leases.hold,
+                leases.watch,
+                partial(catalogue.follow, offered, models_file),
             ),
             generations.owned(),
             server.running(
@@ -91,3 +102,10 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
                 yield running
             finally:
                 generations.interrupt_in(grace * _WRITING_PART)
+
+
+def _table(models_file: Path) -> catalogue.Table:
+    try:
+        return catalogue.read(models_file)
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"MODELS_FILE: {error}"]) from error

@@ -3,6 +3,7 @@
 from chatmesh.chat.v1 import chat_pb2 as pb
 
 from chat_svc import catalogue
+from chat_svc.conversations import PLAN
 from chat_svc.endings import bill_of, finish_reason, token_usage
 from chat_svc.models import Conversation, Generation, State
 from chat_svc.store import Told
@@ -54,7 +55,7 @@ def generation(row: Generation, *, text: str) -> pb.Generation:
     )
 
 
-def model(row: catalogue.Model, *, available: bool) -> pb.Model:
+def model(row: catalogue.Model, *, set_up: bool) -> pb.Model:
     return pb.Model(
         id=row.id,
         provider=row.provider,
@@ -66,8 +67,12 @@ def model(row: catalogue.Model, *, available: bool) -> pb.Model:
         output_micros_per_million=row.output_micros_per_million,
         capabilities=row.capabilities,
         plans=row.plans,
-        available=available,
-        deprecation_date=row.deprecation_date,
+        available=set_up and PLAN in row.plans,
+        deprecation_date=row.deprecation_date.isoformat() if row.deprecation_date else "",
+        successor=row.successor,
+        set_up=set_up,
+        cached_input_micros_per_million=row.cached_price,
+        cache_write_micros_per_million=row.cache_write_price,
     )
 
 

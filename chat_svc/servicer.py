@@ -206,7 +206,7 @@ class Chat(ChatServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         default = self._catalogue.default
         return pb.ListModelsResponse(
-            models=[bridge.model(row, available=self._catalogue.answers(row)) for row in self._catalogue.models],
+            models=[bridge.model(row, set_up=self._catalogue.answers(row)) for row in self._catalogue.models],
             default_model=default.id if default else "",
         )
 

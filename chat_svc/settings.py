@@ -1,5 +1,6 @@
 """What the chat service reads from its environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AnyHttpUrl, PositiveFloat, PostgresDsn, RedisDsn, SecretStr
@@ -27,6 +28,8 @@ class ChatSettings(Settings):
     google_api_key: SecretStr | None = None
     google_base_url: AnyHttpUrl = AnyHttpUrl("https://generativelanguage.googleapis.com")
     google_api_version: str = "v1beta"
+    # Such as catalogue.toml, which it stands for; read anew when it changes.
+    models_file: Path | None = None
     # In seconds: how long a provider may take to be connected, to the first text (further attempts included), between
     # two pieces of it, and for a whole answer.
     model_connect_timeout: PositiveFloat = 5

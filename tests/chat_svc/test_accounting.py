@@ -3,7 +3,7 @@
 import pytest
 
 from chat_svc.accounting import NOTHING, bill, cost_micros
-from chat_svc.catalogue import Model, load
+from chat_svc.catalogue import Model
 from chat_svc.models import Author
 from chat_svc.providers import Prompt, Turn, Usage
 
@@ -74,10 +74,3 @@ def test_a_model_that_never_said_a_word_is_not_paid() -> None:
     charged = bill(None, prompt=PROMPT, text="", model=MODEL)
 
     assert (charged.usage, charged.cost_micros, charged.estimated) == (NOTHING, 0, False)
-
-
-def test_ids_and_aliases_of_the_catalogue_name_one_model_each() -> None:
-    models = load(providers=()).models
-
-    names = [(model.provider, name) for model in models for name in (model.id, *model.aliases)]
-    assert len(names) == len(set(names))

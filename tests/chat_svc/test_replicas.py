@@ -14,6 +14,7 @@ from llmock.pytest_plugin import LLMock
 from redis.asyncio import Redis
 
 from chat_svc import catalogue
+from chat_svc.catalogue import Catalogue
 from chat_svc.endings import Endings
 from chat_svc.models import Generation, State
 from chat_svc.settings import ChatSettings
@@ -105,7 +106,8 @@ async def test_an_answer_whose_replica_died_before_it_told_anything_is_ended(
     user: User, settings: ChatSettings, redis: Redis
 ) -> None:
     answered = await user.send()
-    offered, streams = catalogue.load(providers=["local"]), Streams(redis=redis, signals=Signals(redis))
+    offered = Catalogue(catalogue.read(), providers=["local"])
+    streams = Streams(redis=redis, signals=Signals(redis))
     async with postgres.connected(str(settings.database_url), pool_size=1) as database:
         endings = Endings(database=database, streams=streams, catalogue=offered)
         # As a crash between the commit and the first event leaves it.

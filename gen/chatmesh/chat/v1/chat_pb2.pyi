@@ -302,6 +302,10 @@ class Model(_message.Message):
     PLANS_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     DEPRECATION_DATE_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    SET_UP_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_MICROS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_MICROS_PER_MILLION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As requests name it."""
     provider: _builtins.str
@@ -317,9 +321,17 @@ class Model(_message.Message):
     output_micros_per_million: _builtins.int
     """In millionths of a US dollar for a million output tokens."""
     available: _builtins.bool
-    """Whether the caller's plan includes it."""
+    """Whether it is set up here and the caller's plan includes it."""
     deprecation_date: _builtins.str
-    """ISO date; empty: none announced."""
+    """ISO date from which its provider does not serve it any more; empty: none announced."""
+    successor: _builtins.str
+    """The id of the model that takes its place then; empty: none named."""
+    set_up: _builtins.bool
+    """Whether its provider is set up here."""
+    cached_input_micros_per_million: _builtins.int
+    """In millionths of a US dollar for a million input tokens that the provider's cache had."""
+    cache_write_micros_per_million: _builtins.int
+    """In millionths of a US dollar for a million input tokens that the provider's cache took."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other ids that mean this model."""
@@ -347,10 +359,14 @@ class Model(_message.Message):
         plans: _abc.Iterable[_builtins.str] | None = ...,
         available: _builtins.bool = ...,
         deprecation_date: _builtins.str = ...,
+        successor: _builtins.str = ...,
+        set_up: _builtins.bool = ...,
+        cached_input_micros_per_million: _builtins.int = ...,
+        cache_write_micros_per_million: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "deprecation_date", b"deprecation_date", "display_name", b"display_name", "id", b"id", "input_micros_per_million", b"input_micros_per_million", "max_output_tokens", b"max_output_tokens", "output_micros_per_million", b"output_micros_per_million", "plans", b"plans", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "available", b"available", "cache_write_micros_per_million", b"cache_write_micros_per_million", "cached_input_micros_per_million", b"cached_input_micros_per_million", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "deprecation_date", b"deprecation_date", "display_name", b"display_name", "id", b"id", "input_micros_per_million", b"input_micros_per_million", "max_output_tokens", b"max_output_tokens", "output_micros_per_million", b"output_micros_per_million", "plans", b"plans", "provider", b"provider", "set_up", b"set_up", "successor", b"successor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

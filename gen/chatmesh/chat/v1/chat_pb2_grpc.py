@@ -212,8 +212,9 @@ class ChatServiceServicer:
         """SendMessage sends a message and answers when the reply is whole.
 
         NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-        too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
+        successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+        answered by its provider's filter (CONTENT_FILTERED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
         RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
@@ -246,7 +247,8 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them.
+        """ListModels lists the models there are, with what they cost, whether they are set up here and whether the caller's
+        plan includes them. Retired ones are not listed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

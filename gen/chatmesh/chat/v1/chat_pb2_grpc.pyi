@@ -86,8 +86,9 @@ class ChatServiceStub:
     """SendMessage sends a message and answers when the reply is whole.
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-    too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
+    successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+    answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
     RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
     UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
@@ -108,7 +109,9 @@ class ChatServiceStub:
     UNAUTHENTICATED: the session was ended, or the access token has expired: connect again with another one, and resume.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ListModelsRequest, _chat_pb2.ListModelsResponse]
-    """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them."""
+    """ListModels lists the models there are, with what they cost, whether they are set up here and whether the caller's
+    plan includes them. Retired ones are not listed.
+    """
     GetGeneration: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetGenerationRequest, _chat_pb2.GetGenerationResponse]
     """GetGeneration answers the state of a generation, with its text so far.
 
@@ -191,8 +194,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """SendMessage sends a message and answers when the reply is whole.
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-    too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
+    INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
+    successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+    answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
     RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
     UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
@@ -213,7 +217,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     UNAUTHENTICATED: the session was ended, or the access token has expired: connect again with another one, and resume.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_chat_pb2.ListModelsRequest, _chat_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them."""
+    """ListModels lists the models there are, with what they cost, whether they are set up here and whether the caller's
+    plan includes them. Retired ones are not listed.
+    """
     GetGeneration: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetGenerationRequest, _chat_pb2.GetGenerationResponse]  # type: ignore[assignment]
     """GetGeneration answers the state of a generation, with its text so far.
 
@@ -338,8 +344,9 @@ class ChatServiceServicer:
         """SendMessage sends a message and answers when the reply is whole.
 
         NOT_FOUND: no such conversation or parent message, or it is not the caller's.
-        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE), or the message is
-        too long for it (CONTEXT_OVERFLOW) or is not answered by its provider's filter (CONTENT_FILTERED).
+        INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
+        successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+        answered by its provider's filter (CONTENT_FILTERED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
         RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
@@ -375,7 +382,9 @@ class ChatServiceServicer:
         request: _chat_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.ListModelsResponse, _abc.Awaitable[_chat_pb2.ListModelsResponse]]:
-        """ListModels lists the models that answer, with what they cost and whether the caller's plan includes them."""
+        """ListModels lists the models there are, with what they cost, whether they are set up here and whether the caller's
+        plan includes them. Retired ones are not listed.
+        """
 
     def GetGeneration(
         self,
