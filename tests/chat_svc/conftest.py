@@ -62,8 +62,6 @@ async def settings(
             "anthropic_base_url": llmock_server.base_url("anthropic"),
             "google_api_key": "test",
             "google_base_url": llmock_server.base_url("gemini"),
-            "model_first_token_timeout": 10,
-            "model_idle_timeout": 2,
             "model_retry_pause": 0.01,
         }
     )
