@@ -45,16 +45,19 @@ async def make_admin(session: AsyncSession, *, email: str, password_hash: str, n
 async def of_verified_address(
     session: AsyncSession, address: Address, *, name: str, now: datetime
 ) -> tuple[User, bool]:
-    """The account of an address that a provider has verified, locked, and whether it was made just now.
+    """The account of an address that a provider has verified, verified and locked, and whether it was made just now.
 
-    A new one has no password. One that was there may be unverified or disabled.
+    A new one has no password. Nor has one that was there and not verified: anybody may have chosen that. One that was
+    there may be disabled.
     """
     new = _new_user(address, name, None, now=now)
     made = await store.add_user(session, new)
     user = await _locked(session, new.email_key)
     if made:
         await _tell_registered(session, user)
-        await _verify(session, user, now)
+    elif not user.verified:
+        await _take_over(session, user, new)
+    await _verify(session, user, now)
     return user, made
 
 

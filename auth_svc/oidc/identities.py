@@ -1,8 +1,8 @@
 """Identities: whose account somebody is in whom a provider vouches for, and linking the two.
 
-An identity that is new here makes an account, or joins the account of its address: only if the provider has verified
-that address, and only if the account's owner has. Else whoever signed up first with somebody else's address, and a
-password of their own, would be let into what its true owner does from then on.
+An identity that is new here makes an account, or joins the account of its address, only if the provider has verified
+that address. If nobody has verified it here, the account loses its password: else whoever signed up first with somebody
+else's address, and a password of their own, would be let into what its true owner does from then on.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,7 @@ class Vouched:
 async def owner(session: AsyncSession, vouched: Vouched) -> User:
     """The user whom an identity signs in, locked; a new one if need be.
 
-    Raises FailedPrecondition (OIDC_EMAIL_NOT_VERIFIED, EMAIL_NOT_VERIFIED, IDENTITY_EXISTS), and Unauthenticated for a
-    disabled account.
+    Raises FailedPrecondition (OIDC_EMAIL_NOT_VERIFIED, IDENTITY_EXISTS), and Unauthenticated for a disabled account.
     """
     if (known := await identity_store.find(session, vouched.issuer, vouched.profile.subject)) is not None:
         user = await store.lock_user(session, known.user_id)
@@ -51,9 +50,6 @@ async def owner(session: AsyncSession, vouched: Vouched) -> User:
     user, made = await accounts.of_verified_address(
         session, _address(vouched.profile), name=_name(vouched.profile), now=vouched.now
     )
-    if not user.verified:
-        told = "there is an account of this address that is not verified: verify it by its mail, then try again"
-        raise FailedPrecondition(told, reason="EMAIL_NOT_VERIFIED")
     await _join(session, _enabled(user), vouched, tell=not made)
     return user
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from auth_svc import reauthentication, sessions
 from auth_svc.caller import Caller
 from auth_svc.challenges import Challenged, Challenges
@@ -10,10 +12,12 @@ from auth_svc.clock import Clock
 from auth_svc.oidc import identities
 from auth_svc.oidc.identities import Vouched
 from auth_svc.oidc.provider import Provider, Redeemable
-from auth_svc.oidc.trips import Trip, Trips
+from auth_svc.oidc.trips import Luggage, Trip, Trips
 from auth_svc.opening import SignedIn
-from svckit.errors import InvalidArgument, NotFound, PermissionDenied
+from svckit.errors import InvalidArgument, NotFound, PermissionDenied, ServiceError
 from svckit.postgres import Database
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,18 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The reason of the error, for the page that the browser is sent on to."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """Where to send the browser on to, and what it has reached; None when an identity was linked."""
 
     return_to: str
-    entered: SignedIn | Challenged | None
+    entered: SignedIn | Challenged | Refused | None
 
 
 class Journeys:
@@ -86,15 +97,25 @@ class Journeys:
         return await self._depart(trip)
 
     async def arrive(self, provider: str, returned: Returned, caller: Caller) -> Arrival:
-        """Take a browser in. Raises what the contract says of CompleteOidc."""
+        """Take a browser in, or send it back refused; InvalidArgument (OIDC_STATE_INVALID) if it never left."""
         luggage, trip = self._trips.end(returned.state, returned.cookie, provider=provider)
-        vouching = self._provider(provider)
+        try:
+            return Arrival(trip.return_to, await self._enter(trip, luggage, returned, caller))
+        except ServiceError as error:
+            log.info("a browser is sent back", provider=provider, reason=error.reason)
+            return Arrival(trip.return_to, Refused(error.reason))
+
+    async def _enter(
+        self, trip: Trip, luggage: Luggage, returned: Returned, caller: Caller
+    ) -> SignedIn | Challenged | None:
+        """What the provider's answer opens. Raises what the contract says of CompleteOidc."""
+        vouching = self._provider(trip.provider)
         if not await vouching.sends(returned.iss):
             raise InvalidArgument.of("iss", "is another provider's", reason="OIDC_STATE_INVALID")
         if returned.error or not returned.code:
             raise PermissionDenied("the provider did not let you through", reason="OIDC_DENIED")
         vouched = Vouched(
-            provider=provider,
+            provider=trip.provider,
             issuer=vouching.configured.issuer,
             profile=await vouching.redeem(Redeemable(returned.code, luggage.verifier, luggage.nonce)),
             caller=caller,
@@ -103,9 +124,9 @@ class Journeys:
         async with self._database.transaction() as session:
             if trip.user_id:
                 await identities.link(session, trip, vouched)
-                return Arrival(trip.return_to, None)
+                return None
             user = await identities.owner(session, vouched)
-            return Arrival(trip.return_to, await self._challenges.admit(session, user, caller, now=vouched.now))
+            return await self._challenges.admit(session, user, caller, now=vouched.now)
 
     async def _depart(self, trip: Trip) -> Departure:
         provider = self._provider(trip.provider)

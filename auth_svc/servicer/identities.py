@@ -7,7 +7,7 @@ from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.challenges import Challenged
 from auth_svc.oidc.identities import Identities
-from auth_svc.oidc.journeys import Arrival, Departure, Journeys, Returned
+from auth_svc.oidc.journeys import Arrival, Departure, Journeys, Refused, Returned
 from auth_svc.oidc.trips import LIFE
 from auth_svc.opening import SignedIn
 from auth_svc.servicer.bridge import caller_of, cookie, identity_message, session_cookie
@@ -80,6 +80,11 @@ class IdentityRpcs(AuthServiceServicer):
         return [session_cookie(arrival.entered, secure=self.secure_cookies), gone]
 
     def _onward(self, arrival: Arrival) -> str:
-        """Where the browser goes; a challenge goes along as a fragment, which no server and no log sees."""
+        """Where the browser goes; what only the page may see goes along as a fragment, which no log sees."""
         url = f"{self.public_url.rstrip('/')}{arrival.return_to}"
-        return f"{url}#mfaChallenge={arrival.entered.token.value}" if isinstance(arrival.entered, Challenged) else url
+        match arrival.entered:
+            case Challenged(token=token):
+                return f"{url}#mfaChallenge={token.value}"
+            case Refused(reason=reason):
+                return f"{url}#error={reason.lower()}"
+        return url

@@ -196,6 +196,15 @@ class Traveller:
         await call
         return [(key, str(value)) for key, value in await call.initial_metadata()]
 
+    async def sent_back(self, brought: Mapping[str, str], metadata: Metadata = ()) -> str:
+        """Bring back what gets nobody in; the code of the error, which is told to the page."""
+        headers = await self.come_back(brought, metadata)
+        (location,) = [value for key, value in headers if key == "location"]
+        assert [value for key, value in headers if key == "set-cookie" and not value.startswith("oidc=;")] == []
+        page, _, code = location.partition("#error=")
+        assert page.startswith(str(self.auth.settings.public_url))
+        return code
+
     def _keep(self, headers: dict[Any, Any]) -> dict[str, str]:
         found = {str(key): str(value) for key, value in headers.items()}
         self.cookie = found["set-cookie"].partition(";")[0].removeprefix("oidc=")

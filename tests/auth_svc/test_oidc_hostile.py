@@ -16,7 +16,7 @@ from auth_svc.clock import now
 from auth_svc.oidc import wire
 from auth_svc.oidc.configured import Configured
 from auth_svc.oidc.provider import Provider, Redeemable
-from svckit.errors import FailedPrecondition, InvalidArgument, Unauthenticated, Unavailable
+from svckit.errors import Unauthenticated, Unavailable
 from svckit.ids import new_id
 from svckit.local.ports import free_port
 from tests.auth_svc.conftest import Auth, Start
@@ -125,9 +125,7 @@ async def test_a_token_that_lies_signs_nobody_in(
 ) -> None:
     lying.sign(traveller.sent["nonce"], **lie)
 
-    error = await refusal(traveller.come_back(brought(traveller)))
-
-    assert (type(error), error.reason) == (Unauthenticated, "OIDC_TOKEN_INVALID")
+    assert await traveller.sent_back(brought(traveller)) == "oidc_token_invalid"
 
 
 async def test_neither_the_public_key_nor_our_secret_signs_as_an_hmac(
@@ -140,14 +138,14 @@ async def test_neither_the_public_key_nor_our_secret_signs_as_an_hmac(
         signature = hmac.digest(secret, f"{header}.{payload}".encode(), "sha256")
         lying.token = f"{header}.{payload}.{_base64url(signature)}"
 
-        assert (await refusal(traveller.come_back(brought(traveller)))).reason == "OIDC_TOKEN_INVALID"
+        assert await traveller.sent_back(brought(traveller)) == "oidc_token_invalid"
 
 
 @pytest.mark.parametrize("token", ["", "x", "..", "e30.e30.", "\u00e9.\u00e9.\u00e9"])
 async def test_what_is_no_token_signs_nobody_in(traveller: Traveller, lying: LyingProvider, token: str) -> None:
     lying.token = token
 
-    assert (await refusal(traveller.come_back(brought(traveller)))).reason == "OIDC_TOKEN_INVALID"
+    assert await traveller.sent_back(brought(traveller)) == "oidc_token_invalid"
 
 
 async def test_an_unsigned_token_signs_nobody_in(traveller: Traveller, lying: LyingProvider) -> None:
@@ -155,7 +153,7 @@ async def test_an_unsigned_token_signs_nobody_in(traveller: Traveller, lying: Ly
     header = _base64url(b'{"alg":"none","kid":"first"}')
     lying.token = f"{header}.{payload}."
 
-    assert (await refusal(traveller.come_back(brought(traveller)))).reason == "OIDC_TOKEN_INVALID"
+    assert await traveller.sent_back(brought(traveller)) == "oidc_token_invalid"
 
 
 @pytest.mark.parametrize("verified", [False, "true", 1, None])
@@ -164,18 +162,14 @@ async def test_only_true_means_that_an_address_is_verified(
 ) -> None:
     lying.sign(traveller.sent["nonce"], email=new_address(), sub=new_id(), email_verified=verified)
 
-    error = await refusal(traveller.come_back(brought(traveller)))
-
-    assert (type(error), error.reason) == (FailedPrecondition, "OIDC_EMAIL_NOT_VERIFIED")
+    assert await traveller.sent_back(brought(traveller)) == "oidc_email_not_verified"
 
 
 @pytest.mark.parametrize("iss", ["https://evil.example", "http://127.0.0.1"])
 async def test_an_answer_of_another_provider_is_refused(traveller: Traveller, lying: LyingProvider, iss: str) -> None:
     asked = len(lying.asked)
 
-    error = await refusal(traveller.come_back(brought(traveller, iss=iss)))
-
-    assert (type(error), error.reason) == (InvalidArgument, "OIDC_STATE_INVALID")
+    assert await traveller.sent_back(brought(traveller, iss=iss)) == "oidc_state_invalid"
     assert len(lying.asked) == asked
 
 
@@ -194,7 +188,7 @@ async def test_a_provider_that_promises_to_say_who_it_is_must_do_so(
         await traveller.leave()
         lying.sign(traveller.sent["nonce"], email=new_address(), sub=new_id())
 
-        assert (await refusal(traveller.come_back(brought(traveller)))).reason == "OIDC_STATE_INVALID"
+        assert await traveller.sent_back(brought(traveller)) == "oidc_state_invalid"
         assert session_in(await traveller.come_back(brought(traveller, iss=lying.url)))
 
 
@@ -277,15 +271,13 @@ async def test_a_provider_that_breaks_is_unavailable(
 ) -> None:
     lying.status, lying.body = status, body
 
-    error = await refusal(traveller.come_back(brought(traveller)))
-
-    assert (type(error), error.reason) == (Unavailable, "OIDC_PROVIDER_UNAVAILABLE")
+    assert await traveller.sent_back(brought(traveller)) == "oidc_provider_unavailable"
 
 
 async def test_a_provider_that_says_too_much_is_unavailable(traveller: Traveller, lying: LyingProvider) -> None:
     lying.body = {"id_token": lying.token, "padding": "x" * 300_000}
 
-    assert (await refusal(traveller.come_back(brought(traveller)))).reason == "OIDC_PROVIDER_UNAVAILABLE"
+    assert await traveller.sent_back(brought(traveller)) == "oidc_provider_unavailable"
 
 
 async def test_a_provider_that_is_away_is_unavailable_and_nothing_else_is(auth: Auth) -> None:

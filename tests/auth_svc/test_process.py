@@ -29,6 +29,7 @@ def environment(settings: AuthSettings, database_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "REDIS_URL": str(settings.redis_url),
         "NATS_URL": settings.nats_url,
+        "PUBLIC_URL": str(settings.public_url),
         "SMTP_URL": settings.smtp_url.get_secret_value(),
         "LOG_LEVEL": "debug",
     }

@@ -101,6 +101,17 @@ def test_an_example_is_what_its_rpc_takes_and_answers(rpc: str) -> None:
     assert method.server_streaming == bool(example.events)
 
 
+async def test_a_route_that_redirects_says_so(document: Document) -> None:
+    statuses = [
+        status
+        for path in ("/api/auth/oidc/{provider}", "/api/auth/oidc/{provider}/callback")
+        for status in document["paths"][path]["get"]["responses"]
+        if status < "400"
+    ]
+
+    assert statuses == ["302", "303"]
+
+
 async def test_sending_a_message_shows_both_of_its_answers(document: Document) -> None:
     content = document["paths"]["/api/chat"]["post"]["responses"]["200"]["content"]
 

@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 from protobuf.wkt import FileDescriptorSet
 
 _CODES = "|".join(name for name in code_pb2.Code.DESCRIPTOR.values_by_name if name != "OK")
-_ANSWER = re.compile(rf"({_CODES}|20[0-9]): (.*)")
+_ANSWER = re.compile(rf"({_CODES}|20[0-9]|30[0-9]): (.*)")
 _FIRST_SENTENCE = re.compile(r"(.+?[.!?])(?:\s+|$)(.*)", re.DOTALL)
 _PACKAGE = 2  # FileDescriptorProto's field numbers, as the paths of comments use them
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6

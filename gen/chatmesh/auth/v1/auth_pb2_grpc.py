@@ -551,8 +551,9 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BeginOidcSignIn(self, request, context):
-        """BeginOidcSignIn sends a browser to an OpenID Connect provider: 302, and a cookie that only the callback reads.
+        """BeginOidcSignIn sends a browser to an OpenID Connect provider.
 
+        302: to the provider, with a cookie that only the callback reads.
         INVALID_ARGUMENT: the path to return to is not one of those allowed (reason RETURN_PATH_INVALID).
         NOT_FOUND: no such provider.
         UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
@@ -562,23 +563,22 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompleteOidc(self, request, context):
-        """CompleteOidc is where a provider sends the browser back to: 303 to the path that was asked for.
+        """CompleteOidc is where a provider sends the browser back to, and sends it on to the path that was asked for.
 
         Signing in, the identity's account gets a session and its cookie; one with a second factor gets a challenge for
         VerifyMfa instead, as `#mfaChallenge=` of the path. An identity that is new here makes an account, or is linked to the
-        account of its address when both sides have verified that address. Linking, it becomes the account's.
+        account of its address when the provider has verified that address; if nobody had here, the account loses its
+        password. Linking, the identity becomes the account's.
 
-        INVALID_ARGUMENT: the browser did not begin this, began it more than 10 minutes ago, or the answer is another
-        provider's (reason OIDC_STATE_INVALID).
-        UNAUTHENTICATED: the provider's answer does not prove who it is (reason OIDC_TOKEN_INVALID), or the account is disabled
-        (reason CREDENTIALS_INVALID).
-        PERMISSION_DENIED: the person or the provider refused (reason OIDC_DENIED).
-        FAILED_PRECONDITION: the provider has not verified the address (reason OIDC_EMAIL_NOT_VERIFIED), or there is an account
-        of the address that is not verified (reason EMAIL_NOT_VERIFIED) or has another identity of that provider (reason
-        IDENTITY_EXISTS); linking, the session that began it has ended (reason SIGN_IN_AGAIN).
-        ALREADY_EXISTS: linking, the identity is another account's (reason IDENTITY_TAKEN).
-        NOT_FOUND: no such provider.
-        UNAVAILABLE: the provider does not answer (reason OIDC_PROVIDER_UNAVAILABLE).
+        If that fails, the path gets `#error=` instead: `oidc_denied` (the person or the provider refused),
+        `oidc_token_invalid` (the provider's answer does not prove who it is), `credentials_invalid` (the account is disabled),
+        `oidc_email_not_verified` (the provider has not verified the address), `identity_exists` (the account has another
+        identity of that provider), `identity_taken` (linking, the identity is another account's), `sign_in_again` (linking,
+        the session that began it has ended), `oidc_state_invalid` (the answer is another provider's), or
+        `oidc_provider_unavailable`; there may be others, as when the database is away.
+
+        303: to the path, with what came of it.
+        INVALID_ARGUMENT: the browser did not begin this, or began it more than 10 minutes ago (reason OIDC_STATE_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
