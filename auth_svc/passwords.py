@@ -58,7 +58,7 @@ def refuse_weak(password: str, address: Address, *, field: str = "password") -> 
     folded = prepared(password).casefold()
     if len(folded) < _SHORTEST:
         raise InvalidArgument.of(field, f"must have {_SHORTEST} characters", reason="PASSWORD_TOO_SHORT")
-    if folded.strip() in _common():
+    if not folded.strip() or folded.strip() in _common():
         raise InvalidArgument.of(field, "is one of the most common passwords", reason="PASSWORD_COMMON")
     if folded.strip() in {address.key.casefold(), address.typed.casefold()} or _core(folded) in _obvious(address):
         message = "must not be made of the e-mail address or of our name"

@@ -9,6 +9,7 @@ from auth_svc.accounts import Accounts
 from auth_svc.exporting import Exporting
 from auth_svc.own_account import OwnAccount
 from auth_svc.servicer.bridge import (
+    NO_STORE,
     api_key_message,
     audit_event_message,
     caller_of,
@@ -54,7 +55,7 @@ class AccountRpcs(AuthServiceServicer):
     async def ExportMe(self, request: pb.ExportMeRequest, context: Context) -> pb.ExportMeResponse:
         caller = caller_of(context)
         found = await self.exporting.export(caller)
-        await context.send_initial_metadata((_AS_FILE,))
+        await context.send_initial_metadata((NO_STORE, _AS_FILE))
         return pb.ExportMeResponse(
             user=user_message(found.user),
             mfa_enabled=found.mfa_enabled,

@@ -7,7 +7,7 @@ from chatmesh.auth.v1 import auth_pb2 as pb
 from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 
 from auth_svc.api_keys import ApiKeys
-from auth_svc.servicer.bridge import api_key_message, caller_of
+from auth_svc.servicer.bridge import NO_STORE, api_key_message, caller_of
 from svckit import identity, paging
 from svckit.rpc.call import Context
 
@@ -21,6 +21,7 @@ class ApiKeyRpcs(AuthServiceServicer):
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         expires_at = request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None
         made = await self.api_keys.make(name=request.name, expires_at=expires_at, caller=caller_of(context))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.CreateApiKeyResponse(api_key=api_key_message(made.key), secret=made.secret)
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:

@@ -13,6 +13,9 @@ from svckit.identity import Role
 from svckit.rpc.call import Context
 from svckit.timestamps import timestamp
 
+NO_STORE = ("cache-control", "no-store")
+"""With an answer that holds a secret: no cache keeps it, not even the browser's own (RFC 6749, section 5.1)."""
+
 _LONGEST_USER_AGENT = 500
 _ROLES = {Role.USER: pb.ROLE_USER, Role.ANALYST: pb.ROLE_ANALYST, Role.ADMIN: pb.ROLE_ADMIN}
 
@@ -51,8 +54,8 @@ def session_cookie(signed_in: SignedIn, *, secure: bool) -> str:
 
 
 async def keep_signed_in(context: Context, signed_in: SignedIn, *, secure: bool) -> None:
-    """Have a browser keep the session that was just opened."""
-    await context.send_initial_metadata((("set-cookie", session_cookie(signed_in, secure=secure)),))
+    """Have a browser keep the session that was just opened; the answer has its tokens."""
+    await context.send_initial_metadata((NO_STORE, ("set-cookie", session_cookie(signed_in, secure=secure))))
 
 
 async def forget_session(context: Context, *, secure: bool) -> None:

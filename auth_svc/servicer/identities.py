@@ -10,7 +10,7 @@ from auth_svc.oidc.identities import Identities
 from auth_svc.oidc.journeys import Arrival, Departure, Journeys, Refused, Returned
 from auth_svc.oidc.trips import LIFE
 from auth_svc.opening import SignedIn
-from auth_svc.servicer.bridge import caller_of, cookie, identity_message, session_cookie
+from auth_svc.servicer.bridge import NO_STORE, caller_of, cookie, identity_message, session_cookie
 from svckit import identity
 from svckit.rpc.call import Context
 
@@ -37,7 +37,7 @@ class IdentityRpcs(AuthServiceServicer):
 
     async def BeginOidcSignIn(self, request: pb.BeginOidcSignInRequest, context: Context) -> pb.BeginOidcSignInResponse:
         departure = await self.journeys.sign_in(request.provider, return_to=request.return_to)
-        redirect = (("x-http-status", "302"), ("location", departure.url), ("cache-control", "no-store"))
+        redirect = (("x-http-status", "302"), ("location", departure.url), NO_STORE)
         await context.send_initial_metadata((*redirect, ("set-cookie", self._luggage(departure))))
         return pb.BeginOidcSignInResponse(authorization_url=departure.url)
 
@@ -51,7 +51,7 @@ class IdentityRpcs(AuthServiceServicer):
             error=request.error,
         )
         arrival = await self.journeys.arrive(request.provider, returned, caller_of(context))
-        redirect = (("x-http-status", "303"), ("location", self._onward(arrival)), ("cache-control", "no-store"))
+        redirect = (("x-http-status", "303"), ("location", self._onward(arrival)), NO_STORE)
         await context.send_initial_metadata((*redirect, *(("set-cookie", each) for each in self._cookies(arrival))))
         return pb.CompleteOidcResponse()
 

@@ -9,7 +9,7 @@ from chatmesh.auth.v1.auth_pb2_grpc import AuthServiceServicer
 from auth_svc.challenges import Challenges
 from auth_svc.codes import Shown, ShownKind
 from auth_svc.second_factors import SecondFactors
-from auth_svc.servicer.bridge import caller_of, keep_signed_in, token_pair, user_message
+from auth_svc.servicer.bridge import NO_STORE, caller_of, keep_signed_in, token_pair, user_message
 from svckit import identity
 from svckit.rpc.call import Context
 from svckit.timestamps import timestamp
@@ -38,10 +38,12 @@ class SecondFactorRpcs(AuthServiceServicer):
 
     async def EnrollTotp(self, request: pb.EnrollTotpRequest, context: Context) -> pb.EnrollTotpResponse:
         enrolled = await self.second_factors.enroll(password=request.password, caller=caller_of(context))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.EnrollTotpResponse(secret=enrolled.secret, otpauth_uri=enrolled.uri)
 
     async def ConfirmTotp(self, request: pb.ConfirmTotpRequest, context: Context) -> pb.ConfirmTotpResponse:
         codes = await self.second_factors.confirm(request.code, caller_of(context))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.ConfirmTotpResponse(recovery_codes=codes)
 
     async def DisableTotp(self, request: pb.DisableTotpRequest, context: Context) -> pb.DisableTotpResponse:
@@ -52,6 +54,7 @@ class SecondFactorRpcs(AuthServiceServicer):
         self, request: pb.RegenerateRecoveryCodesRequest, context: Context
     ) -> pb.RegenerateRecoveryCodesResponse:
         codes = await self.second_factors.regenerate(_shown(request), caller_of(context))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.RegenerateRecoveryCodesResponse(recovery_codes=codes)
 
     async def ResetMfa(self, request: pb.ResetMfaRequest, context: Context) -> pb.ResetMfaResponse:

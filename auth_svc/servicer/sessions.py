@@ -9,6 +9,7 @@ from auth_svc.api_keys import ApiKeys
 from auth_svc.challenges import Challenged
 from auth_svc.refreshing import Refreshing
 from auth_svc.servicer.bridge import (
+    NO_STORE,
     caller_of,
     challenge_message,
     forget_session,
@@ -35,6 +36,7 @@ class SessionRpcs(AuthServiceServicer):
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
         entered = await self.sessions.sign_in(email=request.email, password=request.password, caller=caller_of(context))
         if isinstance(entered, Challenged):
+            await context.send_initial_metadata((NO_STORE,))
             return pb.SignInResponse(mfa_required=challenge_message(entered))
         await keep_signed_in(context, entered, secure=self.secure_cookies)
         return pb.SignInResponse(user=user_message(entered.user), tokens=token_pair(entered.tokens))
@@ -46,6 +48,7 @@ class SessionRpcs(AuthServiceServicer):
 
     async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
         tokens = await self.refreshing.refresh(request.refresh_token, caller_of(context))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.RefreshTokenResponse(tokens=token_pair(tokens))
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:

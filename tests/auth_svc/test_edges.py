@@ -273,6 +273,24 @@ async def test_a_cookie_from_before_does_not_become_a_session(edges: Edges, pers
     assert await edges.statuses(cookie=cookie) == {200}
 
 
+async def test_no_cache_keeps_an_answer_that_holds_a_secret(edges: Edges, person: Person) -> None:
+    await person.register()
+    device = await sign_in(edges.one, person)
+    kept = []
+    for method, path, body in (
+        ("POST", "signin", {"email": person.address, "password": person.password}),
+        ("POST", "refresh", {"refreshToken": device.refresh_token}),
+        ("POST", "api-keys", {"name": "a program"}),
+        ("POST", "mfa/totp", {"password": person.password}),
+        ("GET", "me/export", None),
+    ):
+        async with edges.one.request(method, f"/api/auth/{path}", headers=device.token, json=body) as response:
+            assert response.status == 200
+            kept.append(response.headers["Cache-Control"])
+
+    assert set(kept) == {"no-store"}
+
+
 async def test_too_many_guesses_are_a_429_that_says_how_long(edges: Edges, person: Person) -> None:
     guess = {"email": person.address, "password": "a guess"}
     for _ in range(10):

@@ -89,6 +89,8 @@ async def test_one_address_in_two_spellings_is_one_account(auth: Auth) -> None:
         (pb.SignUpRequest(email="ada.l@example.com", password="!Ada.L1984"), "password", "PASSWORD_GUESSABLE"),
         (pb.SignUpRequest(email="a@example.com", password="ChatMesh2026!"), "password", "PASSWORD_GUESSABLE"),
         (pb.SignUpRequest(email="a@example.com", password="PassWord123"), "password", "PASSWORD_COMMON"),
+        (pb.SignUpRequest(email="a@example.com", password=" " * 8), "password", "PASSWORD_COMMON"),
+        (pb.SignUpRequest(email="a@example.com", password=PASSWORD, name="two\u2028lines"), "name", ""),
         (pb.SignUpRequest(email="a@example.com", password=" ｐａｓｓｗｏｒｄ１２３ "), "password", "PASSWORD_COMMON"),
         (pb.SignUpRequest(email="a@example.com", password="e\u0301" * 4), "password", "PASSWORD_TOO_SHORT"),
         (pb.SignUpRequest(email="a@example.com", password=PASSWORD, name="a\0b"), "name", ""),
