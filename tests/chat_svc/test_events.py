@@ -59,7 +59,7 @@ async def test_a_whole_answer_is_told_from_its_conversation_to_its_usage(
 
 
 async def test_a_failed_answer_is_told_with_its_code(user: User, bus: events.Bus, provider: LLMock) -> None:
-    provider.outage()
+    provider.fail(500, times=None, retry_after=0)
     await refusal(user.send())
 
     *_, completion = await facts(bus, user, count=3)

@@ -195,7 +195,7 @@ async def test_an_account_without_credit_is_not_asked_again(user: User, provider
 
 
 async def test_who_waits_for_the_answer_is_told_that_the_model_failed(user: User, provider: LLMock) -> None:
-    provider.outage()
+    provider.fail(500, times=None, retry_after=0)
 
     error = await refusal(user.send())
 
