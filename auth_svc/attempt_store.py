@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Double, Interval, Select, bindparam, case, delete, func, select, update
+from sqlalchemy import Double, Interval, Select, bindparam, case, delete, func, literal, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,8 +41,10 @@ def _counting() -> Select[str, User]:
     over = counted - free
     wait = func.least(func.power(2, func.least(over, 20)), bindparam("longest", type_=Double))
     until = case((over < 0, _NOW), else_=_NOW + func.make_interval(0, 0, 0, 0, 0, 0, wait))
-    fresh = {"account": _ACCOUNT, "count": 1, "last_at": _NOW, "blocked_until": _NOW}
-    counting = insert(Attempts).values([fresh | {"network": _NETWORK}, fresh | {"network": EVERYWHERE}])
+    columns = ["account", "network", "count", "last_at", "blocked_until"]
+    fresh = [select(_ACCOUNT, network, literal(1), _NOW, _NOW) for network in (_NETWORK, literal(EVERYWHERE))]
+    # Not VALUES: SQLAlchemy compiles those of several rows anew each time.
+    counting = insert(Attempts).from_select(columns, union_all(*fresh))
     done = counting.on_conflict_do_update(
         index_elements=[Attempts.account, Attempts.network],
         set_={"count": counted, "last_at": _NOW, "blocked_until": until},
