@@ -165,6 +165,34 @@ INVOICE_STATUS_UNCOLLECTIBLE: InvoiceStatus.ValueType  # 5
 """Given up."""
 Global___InvoiceStatus: _TypeAlias = InvoiceStatus  # noqa: Y015
 
+class _RefundStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFUND_STATUS_UNSPECIFIED: _RefundStatus.ValueType  # 0
+    """Nobody said."""
+    REFUND_STATUS_PENDING: _RefundStatus.ValueType  # 1
+    """On its way."""
+    REFUND_STATUS_SUCCEEDED: _RefundStatus.ValueType  # 2
+    """Given back."""
+    REFUND_STATUS_FAILED: _RefundStatus.ValueType  # 3
+    """The bank sent it back, or it was given up: the customer has nothing of it."""
+
+class RefundStatus(_RefundStatus, metaclass=_RefundStatusEnumTypeWrapper):
+    """Where a refund stands."""
+
+REFUND_STATUS_UNSPECIFIED: RefundStatus.ValueType  # 0
+"""Nobody said."""
+REFUND_STATUS_PENDING: RefundStatus.ValueType  # 1
+"""On its way."""
+REFUND_STATUS_SUCCEEDED: RefundStatus.ValueType  # 2
+"""Given back."""
+REFUND_STATUS_FAILED: RefundStatus.ValueType  # 3
+"""The bank sent it back, or it was given up: the customer has nothing of it."""
+Global___RefundStatus: _TypeAlias = RefundStatus  # noqa: Y015
+
 @_typing.final
 class Money(_message.Message):
     """An amount of money."""
@@ -385,7 +413,9 @@ class Payment(_message.Message):
     @_builtins.property
     def amount(self) -> Global___Money: ...
     @_builtins.property
-    def refunded(self) -> Global___Money: ...
+    def refunded(self) -> Global___Money:
+        """What was given back or is on its way."""
+
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -408,6 +438,45 @@ class Payment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Payment: _TypeAlias = Payment  # noqa: Y015
+
+@_typing.final
+class Refund(_message.Message):
+    """Money that is given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    payment_id: _builtins.str
+    status: Global___RefundStatus.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def amount(self) -> Global___Money: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        payment_id: _builtins.str = ...,
+        amount: Global___Money | None = ...,
+        status: Global___RefundStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "id", b"id", "payment_id", b"payment_id", "reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refund: _TypeAlias = Refund  # noqa: Y015
 
 @_typing.final
 class Invoice(_message.Message):
@@ -559,6 +628,8 @@ class StripeEvent(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stripe's id, `evt_…`."""
     type: _builtins.str
@@ -568,8 +639,16 @@ class StripeEvent(_message.Message):
     attempts: _builtins.int
     last_error: _builtins.str
     """What went wrong last."""
+    customer: _builtins.str
+    """Stripe's id of the customer it is about; empty: none."""
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When Stripe made it."""
+
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When it came."""
+
     def __init__(
         self,
         *,
@@ -579,14 +658,89 @@ class StripeEvent(_message.Message):
         attempts: _builtins.int = ...,
         last_error: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+        customer: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "id", b"id", "last_error", b"last_error", "status", b"status", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "customer", b"customer", "id", b"id", "last_error", b"last_error", "receive_time", b"receive_time", "status", b"status", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StripeEvent: _TypeAlias = StripeEvent  # noqa: Y015
+
+@_typing.final
+class Repair(_message.Message):
+    """One row of ours that was not as Stripe's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`subscription`, `invoice`, `payment` or `refund`."""
+    id: _builtins.str
+    """UUID, of the row."""
+    user_id: _builtins.str
+    difference: _builtins.str
+    """What it was and is: `missing` or a list of `<field>: <before> → <after>`."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        difference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "id", b"id", "kind", b"kind", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Repair: _TypeAlias = Repair  # noqa: Y015
+
+@_typing.final
+class TimelineEntry(_message.Message):
+    """One thing that happened between a customer and us."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """Such as `subscription.created`, `invoice.paid`, `payment.failed`, `refund.succeeded` or `webhook.dead`."""
+    id: _builtins.str
+    """Of what it happened to."""
+    summary: _builtins.str
+    """For people."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def amount(self) -> Global___Money:
+        """Absent: no money moved or is asked for."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        type: _builtins.str = ...,
+        id: _builtins.str = ...,
+        amount: Global___Money | None = ...,
+        summary: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "id", b"id", "summary", b"summary", "time", b"time", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimelineEntry: _TypeAlias = TimelineEntry  # noqa: Y015
 
 @_typing.final
 class ListPlansRequest(_message.Message):
@@ -1035,7 +1189,9 @@ class CreatePaymentRequest(_message.Message):
     idempotency_key: _builtins.str
     """Made by the client, required; over REST the `Idempotency-Key` header may carry it."""
     @_builtins.property
-    def amount(self) -> Global___Money: ...
+    def amount(self) -> Global___Money:
+        """From 1 to 99,999,999 minor units."""
+
     def __init__(
         self,
         *,
@@ -1226,7 +1382,7 @@ class RefundPaymentRequest(_message.Message):
     amount_minor: _builtins.int
     """In minor units; 0: all that is left."""
     reason: _builtins.str
-    """At most 500 characters."""
+    """At most 500 characters; `duplicate`, `fraudulent` and `requested_by_customer` are Stripe's own words for it."""
     idempotency_key: _builtins.str
     """Made by the client."""
     def __init__(
@@ -1252,16 +1408,22 @@ class RefundPaymentResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PAYMENT_FIELD_NUMBER: _builtins.int
+    REFUND_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def payment(self) -> Global___Payment: ...
+    def payment(self) -> Global___Payment:
+        """As it is after the refund."""
+
+    @_builtins.property
+    def refund(self) -> Global___Refund: ...
     def __init__(
         self,
         *,
         payment: Global___Payment | None = ...,
+        refund: Global___Refund | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment", "refund", b"refund"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment", "refund", b"refund"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1636,12 +1798,21 @@ class ReconcileRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    USER_ID_FIELD_NUMBER: _builtins.int
+    RECENT_ONLY_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Only this user's; empty: everybody's."""
+    recent_only: _builtins.bool
+    """Only customers of whom Stripe told something in the last two days, instead of all."""
     def __init__(
         self,
+        *,
+        user_id: _builtins.str = ...,
+        recent_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recent_only", b"recent_only", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1655,19 +1826,25 @@ class ReconcileResponse(_message.Message):
 
     COMPARED_FIELD_NUMBER: _builtins.int
     REPAIRED_FIELD_NUMBER: _builtins.int
+    REPAIRS_FIELD_NUMBER: _builtins.int
     compared: _builtins.int
     """How many rows were compared."""
     repaired: _builtins.int
     """How many differed and were repaired."""
+    @_builtins.property
+    def repairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Repair]:
+        """The repaired ones; the first 100."""
+
     def __init__(
         self,
         *,
         compared: _builtins.int = ...,
         repaired: _builtins.int = ...,
+        repairs: _abc.Iterable[Global___Repair] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "repaired", b"repaired"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "repaired", b"repaired", "repairs", b"repairs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1682,22 +1859,30 @@ class ListStripeEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """0 means 20; at most 100."""
     page_token: _builtins.str
     """From the page before; opaque."""
     status: _builtins.str
     """Only those with this status; empty: all."""
+    type: _builtins.str
+    """Only those of this type, such as `invoice.paid`; empty: all."""
+    customer: _builtins.str
+    """Only those about this customer of Stripe's, `cus_…`; empty: all."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         status: _builtins.str = ...,
+        type: _builtins.str = ...,
+        customer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1772,3 +1957,58 @@ class ReplayStripeEventResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayStripeEventResponse: _TypeAlias = ReplayStripeEventResponse  # noqa: Y015
+
+@_typing.final
+class GetBillingTimelineRequest(_message.Message):
+    """Request of GetBillingTimeline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    page_size: _builtins.int
+    """0 means 20; at most 100."""
+    page_token: _builtins.str
+    """From the page before; opaque."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBillingTimelineRequest: _TypeAlias = GetBillingTimelineRequest  # noqa: Y015
+
+@_typing.final
+class GetBillingTimelineResponse(_message.Message):
+    """Response of GetBillingTimeline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___TimelineEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBillingTimelineResponse: _TypeAlias = GetBillingTimelineResponse  # noqa: Y015

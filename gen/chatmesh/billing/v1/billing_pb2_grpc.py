@@ -155,6 +155,11 @@ class BillingServiceStub:
                 request_serializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.ReplayStripeEventRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.ReplayStripeEventResponse.FromString,
                 _registered_method=True)
+        self.GetBillingTimeline = channel.unary_unary(
+                '/chatmesh.billing.v1.BillingService/GetBillingTimeline',
+                request_serializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.GetBillingTimelineRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.GetBillingTimelineResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServiceServicer:
@@ -238,11 +243,15 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreatePayment(self, request, context):
-        """CreatePayment charges the caller once.
+        """CreatePayment charges the caller once, however often it is repeated with the same key.
 
+        201: The payment, whose path is in `Location`; after a repeat, word for word as it was answered first.
         ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+        INVALID_ARGUMENT: there is no key (reason IDEMPOTENCY_KEY_REQUIRED).
         INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
-        FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+        FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+        FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,19 +274,25 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmPayment(self, request, context):
-        """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure).
+        """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure): it asks Stripe how it stands.
 
         NOT_FOUND: no such payment, or it is not the caller's.
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefundPayment(self, request, context):
-        """RefundPayment gives back all or a part of a payment.
+        """RefundPayment gives back all or a part of a payment. A subscription that it paid for goes on.
 
         NOT_FOUND: no such payment.
+        ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: more than what is left of it (reason REFUND_TOO_LARGE).
+        FAILED_PRECONDITION: it never succeeded (reason PAYMENT_NOT_PAID).
+        FAILED_PRECONDITION: Stripe does not make it (reason REFUND_REFUSED); the message says why.
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; it is tried again without you.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -346,7 +361,11 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reconcile(self, request, context):
-        """Reconcile compares our rows with Stripe's and repairs ours.
+        """Reconcile compares our rows with Stripe's, repairs ours, and says what it repaired.
+
+        NOT_FOUND: no customer of that user.
+        ABORTED: another one is running (reason RECONCILIATION_RUNNING).
+        UNAVAILABLE: Stripe does not answer; what was repaired until then stays so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -360,9 +379,18 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayStripeEvent(self, request, context):
-        """ReplayStripeEvent applies a received webhook again.
+        """ReplayStripeEvent has a received webhook applied again, a dead one too: at once, and with all its tries.
 
         NOT_FOUND: no such webhook.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBillingTimeline(self, request, context):
+        """GetBillingTimeline tells what happened between one customer and us, newest first.
+
+        NOT_FOUND: no customer of that user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -490,6 +518,11 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.ReplayStripeEvent,
                     request_deserializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.ReplayStripeEventRequest.FromString,
                     response_serializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.ReplayStripeEventResponse.SerializeToString,
+            ),
+            'GetBillingTimeline': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBillingTimeline,
+                    request_deserializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.GetBillingTimelineRequest.FromString,
+                    response_serializer=chatmesh_dot_billing_dot_v1_dot_billing__pb2.GetBillingTimelineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1141,6 +1174,33 @@ class BillingService:
             '/chatmesh.billing.v1.BillingService/ReplayStripeEvent',
             chatmesh_dot_billing_dot_v1_dot_billing__pb2.ReplayStripeEventRequest.SerializeToString,
             chatmesh_dot_billing_dot_v1_dot_billing__pb2.ReplayStripeEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBillingTimeline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.billing.v1.BillingService/GetBillingTimeline',
+            chatmesh_dot_billing_dot_v1_dot_billing__pb2.GetBillingTimelineRequest.SerializeToString,
+            chatmesh_dot_billing_dot_v1_dot_billing__pb2.GetBillingTimelineResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,11 +76,15 @@ class BillingServiceStub:
     FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
     """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CreatePaymentRequest, _billing_pb2.CreatePaymentResponse]
-    """CreatePayment charges the caller once.
+    """CreatePayment charges the caller once, however often it is repeated with the same key.
 
+    201: The payment, whose path is in `Location`; after a repeat, word for word as it was answered first.
     ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+    INVALID_ARGUMENT: there is no key (reason IDEMPOTENCY_KEY_REQUIRED).
     INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
-    FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+    FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+    FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     GetPayment: _grpc.UnaryUnaryMultiCallable[_billing_pb2.GetPaymentRequest, _billing_pb2.GetPaymentResponse]
     """GetPayment answers one of the caller's payments.
@@ -90,15 +94,21 @@ class BillingServiceStub:
     ListPayments: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ListPaymentsRequest, _billing_pb2.ListPaymentsResponse]
     """ListPayments lists the caller's payments, newest first."""
     ConfirmPayment: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ConfirmPaymentRequest, _billing_pb2.ConfirmPaymentResponse]
-    """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure).
+    """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure): it asks Stripe how it stands.
 
     NOT_FOUND: no such payment, or it is not the caller's.
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     RefundPayment: _grpc.UnaryUnaryMultiCallable[_billing_pb2.RefundPaymentRequest, _billing_pb2.RefundPaymentResponse]
-    """RefundPayment gives back all or a part of a payment.
+    """RefundPayment gives back all or a part of a payment. A subscription that it paid for goes on.
 
     NOT_FOUND: no such payment.
+    ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+    INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     FAILED_PRECONDITION: more than what is left of it (reason REFUND_TOO_LARGE).
+    FAILED_PRECONDITION: it never succeeded (reason PAYMENT_NOT_PAID).
+    FAILED_PRECONDITION: Stripe does not make it (reason REFUND_REFUSED); the message says why.
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; it is tried again without you.
     """
     GetInvoice: _grpc.UnaryUnaryMultiCallable[_billing_pb2.GetInvoiceRequest, _billing_pb2.GetInvoiceResponse]
     """GetInvoice answers one of the caller's invoices with its lines.
@@ -126,13 +136,23 @@ class BillingServiceStub:
     INVALID_ARGUMENT: the signature is missing, forged or too old (reason SIGNATURE_INVALID).
     """
     Reconcile: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ReconcileRequest, _billing_pb2.ReconcileResponse]
-    """Reconcile compares our rows with Stripe's and repairs ours."""
+    """Reconcile compares our rows with Stripe's, repairs ours, and says what it repaired.
+
+    NOT_FOUND: no customer of that user.
+    ABORTED: another one is running (reason RECONCILIATION_RUNNING).
+    UNAVAILABLE: Stripe does not answer; what was repaired until then stays so.
+    """
     ListStripeEvents: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ListStripeEventsRequest, _billing_pb2.ListStripeEventsResponse]
     """ListStripeEvents lists received webhooks, newest first."""
     ReplayStripeEvent: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ReplayStripeEventRequest, _billing_pb2.ReplayStripeEventResponse]
-    """ReplayStripeEvent applies a received webhook again.
+    """ReplayStripeEvent has a received webhook applied again, a dead one too: at once, and with all its tries.
 
     NOT_FOUND: no such webhook.
+    """
+    GetBillingTimeline: _grpc.UnaryUnaryMultiCallable[_billing_pb2.GetBillingTimelineRequest, _billing_pb2.GetBillingTimelineResponse]
+    """GetBillingTimeline tells what happened between one customer and us, newest first.
+
+    NOT_FOUND: no customer of that user.
     """
 
 @_typing.type_check_only
@@ -183,11 +203,15 @@ class BillingServiceAsyncStub(BillingServiceStub):
     FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_billing_pb2.CreatePaymentRequest, _billing_pb2.CreatePaymentResponse]  # type: ignore[assignment]
-    """CreatePayment charges the caller once.
+    """CreatePayment charges the caller once, however often it is repeated with the same key.
 
+    201: The payment, whose path is in `Location`; after a repeat, word for word as it was answered first.
     ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+    INVALID_ARGUMENT: there is no key (reason IDEMPOTENCY_KEY_REQUIRED).
     INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
-    FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+    FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+    FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_billing_pb2.GetPaymentRequest, _billing_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """GetPayment answers one of the caller's payments.
@@ -197,15 +221,21 @@ class BillingServiceAsyncStub(BillingServiceStub):
     ListPayments: _aio.UnaryUnaryMultiCallable[_billing_pb2.ListPaymentsRequest, _billing_pb2.ListPaymentsResponse]  # type: ignore[assignment]
     """ListPayments lists the caller's payments, newest first."""
     ConfirmPayment: _aio.UnaryUnaryMultiCallable[_billing_pb2.ConfirmPaymentRequest, _billing_pb2.ConfirmPaymentResponse]  # type: ignore[assignment]
-    """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure).
+    """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure): it asks Stripe how it stands.
 
     NOT_FOUND: no such payment, or it is not the caller's.
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     RefundPayment: _aio.UnaryUnaryMultiCallable[_billing_pb2.RefundPaymentRequest, _billing_pb2.RefundPaymentResponse]  # type: ignore[assignment]
-    """RefundPayment gives back all or a part of a payment.
+    """RefundPayment gives back all or a part of a payment. A subscription that it paid for goes on.
 
     NOT_FOUND: no such payment.
+    ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+    INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     FAILED_PRECONDITION: more than what is left of it (reason REFUND_TOO_LARGE).
+    FAILED_PRECONDITION: it never succeeded (reason PAYMENT_NOT_PAID).
+    FAILED_PRECONDITION: Stripe does not make it (reason REFUND_REFUSED); the message says why.
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; it is tried again without you.
     """
     GetInvoice: _aio.UnaryUnaryMultiCallable[_billing_pb2.GetInvoiceRequest, _billing_pb2.GetInvoiceResponse]  # type: ignore[assignment]
     """GetInvoice answers one of the caller's invoices with its lines.
@@ -233,13 +263,23 @@ class BillingServiceAsyncStub(BillingServiceStub):
     INVALID_ARGUMENT: the signature is missing, forged or too old (reason SIGNATURE_INVALID).
     """
     Reconcile: _aio.UnaryUnaryMultiCallable[_billing_pb2.ReconcileRequest, _billing_pb2.ReconcileResponse]  # type: ignore[assignment]
-    """Reconcile compares our rows with Stripe's and repairs ours."""
+    """Reconcile compares our rows with Stripe's, repairs ours, and says what it repaired.
+
+    NOT_FOUND: no customer of that user.
+    ABORTED: another one is running (reason RECONCILIATION_RUNNING).
+    UNAVAILABLE: Stripe does not answer; what was repaired until then stays so.
+    """
     ListStripeEvents: _aio.UnaryUnaryMultiCallable[_billing_pb2.ListStripeEventsRequest, _billing_pb2.ListStripeEventsResponse]  # type: ignore[assignment]
     """ListStripeEvents lists received webhooks, newest first."""
     ReplayStripeEvent: _aio.UnaryUnaryMultiCallable[_billing_pb2.ReplayStripeEventRequest, _billing_pb2.ReplayStripeEventResponse]  # type: ignore[assignment]
-    """ReplayStripeEvent applies a received webhook again.
+    """ReplayStripeEvent has a received webhook applied again, a dead one too: at once, and with all its tries.
 
     NOT_FOUND: no such webhook.
+    """
+    GetBillingTimeline: _aio.UnaryUnaryMultiCallable[_billing_pb2.GetBillingTimelineRequest, _billing_pb2.GetBillingTimelineResponse]  # type: ignore[assignment]
+    """GetBillingTimeline tells what happened between one customer and us, newest first.
+
+    NOT_FOUND: no customer of that user.
     """
 
 class BillingServiceServicer:
@@ -332,11 +372,15 @@ class BillingServiceServicer:
         request: _billing_pb2.CreatePaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.CreatePaymentResponse, _abc.Awaitable[_billing_pb2.CreatePaymentResponse]]:
-        """CreatePayment charges the caller once.
+        """CreatePayment charges the caller once, however often it is repeated with the same key.
 
+        201: The payment, whose path is in `Location`; after a repeat, word for word as it was answered first.
         ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+        INVALID_ARGUMENT: there is no key (reason IDEMPOTENCY_KEY_REQUIRED).
         INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
-        FAILED_PRECONDITION: the card was declined; the error's metadata carry Stripe's decline code.
+        FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+        FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
 
     def GetPayment(
@@ -361,9 +405,10 @@ class BillingServiceServicer:
         request: _billing_pb2.ConfirmPaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.ConfirmPaymentResponse, _abc.Awaitable[_billing_pb2.ConfirmPaymentResponse]]:
-        """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure).
+        """ConfirmPayment goes on after the customer proved to be the card's owner (3-D Secure): it asks Stripe how it stands.
 
         NOT_FOUND: no such payment, or it is not the caller's.
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
 
     def RefundPayment(
@@ -371,10 +416,15 @@ class BillingServiceServicer:
         request: _billing_pb2.RefundPaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.RefundPaymentResponse, _abc.Awaitable[_billing_pb2.RefundPaymentResponse]]:
-        """RefundPayment gives back all or a part of a payment.
+        """RefundPayment gives back all or a part of a payment. A subscription that it paid for goes on.
 
         NOT_FOUND: no such payment.
+        ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
+        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: more than what is left of it (reason REFUND_TOO_LARGE).
+        FAILED_PRECONDITION: it never succeeded (reason PAYMENT_NOT_PAID).
+        FAILED_PRECONDITION: Stripe does not make it (reason REFUND_REFUSED); the message says why.
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; it is tried again without you.
         """
 
     def GetInvoice(
@@ -447,7 +497,12 @@ class BillingServiceServicer:
         request: _billing_pb2.ReconcileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.ReconcileResponse, _abc.Awaitable[_billing_pb2.ReconcileResponse]]:
-        """Reconcile compares our rows with Stripe's and repairs ours."""
+        """Reconcile compares our rows with Stripe's, repairs ours, and says what it repaired.
+
+        NOT_FOUND: no customer of that user.
+        ABORTED: another one is running (reason RECONCILIATION_RUNNING).
+        UNAVAILABLE: Stripe does not answer; what was repaired until then stays so.
+        """
 
     def ListStripeEvents(
         self,
@@ -461,9 +516,19 @@ class BillingServiceServicer:
         request: _billing_pb2.ReplayStripeEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.ReplayStripeEventResponse, _abc.Awaitable[_billing_pb2.ReplayStripeEventResponse]]:
-        """ReplayStripeEvent applies a received webhook again.
+        """ReplayStripeEvent has a received webhook applied again, a dead one too: at once, and with all its tries.
 
         NOT_FOUND: no such webhook.
+        """
+
+    def GetBillingTimeline(
+        self,
+        request: _billing_pb2.GetBillingTimelineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_pb2.GetBillingTimelineResponse, _abc.Awaitable[_billing_pb2.GetBillingTimelineResponse]]:
+        """GetBillingTimeline tells what happened between one customer and us, newest first.
+
+        NOT_FOUND: no customer of that user.
         """
 
 def add_BillingServiceServicer_to_server(servicer: BillingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
