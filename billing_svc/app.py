@@ -8,9 +8,10 @@ import structlog
 from chatmesh.billing.v1 import billing_pb2
 from chatmesh.billing.v1.billing_pb2_grpc import add_BillingServiceServicer_to_server
 
-from billing_svc import driver, models
+from billing_svc import models
 from billing_svc.closing import Closing
 from billing_svc.consumer import Consumer
+from billing_svc.driver.connection import Driver, connected
 from billing_svc.plans import Plans
 from billing_svc.projection import Projection
 from billing_svc.servicer import Billing
@@ -71,10 +72,10 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
 
 
 @asynccontextmanager
-async def _stripe(settings: BillingSettings) -> AsyncIterator[driver.Driver]:
+async def _stripe(settings: BillingSettings) -> AsyncIterator[Driver]:
     card = ""
     if settings.emulated:
         card = _EMULATED_CARD
         log.warning("payments are emulated: no real money", stripe=settings.stripe_url, default_card=card)
-    async with driver.connected(key=settings.stripe_key, url=settings.stripe_url, default_card=card) as connected:
-        yield connected
+    async with connected(key=settings.stripe_key, url=settings.stripe_url, default_card=card) as driver:
+        yield driver

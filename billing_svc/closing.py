@@ -10,7 +10,7 @@ import stripe
 import structlog
 
 from billing_svc import store
-from billing_svc.driver import Driver
+from billing_svc.driver.connection import Driver
 from billing_svc.projection import Projection
 from svckit.errors import ServiceError
 from svckit.postgres import Database
@@ -53,8 +53,8 @@ class Closing:
         log.info("a deleted account has nothing left at stripe", user=user_id)
 
     async def _cancel_all(self, stripe_id: str) -> None:
-        for theirs in await self._driver.subscriptions(stripe_id):
+        for theirs in await self._driver.subscriptions.of_customer(stripe_id):
             if theirs.status not in _ENDED:
-                await self._driver.cancel(theirs.id)
+                await self._driver.subscriptions.cancel(theirs.id)
         async with self._database.transaction() as session:
             await self._projection.follow(session, stripe_id)

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import entitlements, facts, models, store
-from billing_svc.driver import Driver
+from billing_svc.driver.connection import Driver
 from billing_svc.facts import Standing
 from billing_svc.models import Invoice, Payment, Subscription
 from billing_svc.money import Money
@@ -38,7 +38,7 @@ class Projection:
             return False
         subscriptions = await store.subscriptions_of(session, customer.user_id)
         told: list[Message] = []
-        for theirs in await self._driver.subscriptions(stripe_customer):
+        for theirs in await self._driver.subscriptions.of_customer(stripe_customer):
             told += self._subscription(subscriptions, theirs)
         await session.flush()
         told += await self._invoices(session, customer.user_id, subscriptions, stripe_customer)
@@ -67,7 +67,7 @@ class Projection:
         paid = await store.payments_of(session, user_id)
         by_stripe_id = {row.stripe_id: row for row in subscriptions.values()}
         told: list[Message] = []
-        for theirs in await self._driver.invoices(stripe_customer):
+        for theirs in await self._driver.invoices.of_customer(stripe_customer):
             subscription = by_stripe_id.get(_subscription_of(theirs))
             plan = subscription.plan_id if subscription else ""
             row = known.get(theirs.id) or Invoice(id=new_id(), user_id=user_id, stripe_id=theirs.id, status="draft")

@@ -4,7 +4,7 @@ from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceServicer
 
 from billing_svc import store
-from billing_svc.driver import Order
+from billing_svc.driver.subscriptions import Order
 from billing_svc.models import Entitlement, Invoice, Subscription
 from billing_svc.money import Money
 from billing_svc.plans import Interval, Limits, Plan, Plans

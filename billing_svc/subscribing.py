@@ -16,7 +16,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import store
-from billing_svc.driver import Declined, Driver, Order, Unsure
+from billing_svc.driver.connection import Driver
+from billing_svc.driver.errors import Declined, Unsure
+from billing_svc.driver.subscriptions import Order
 from billing_svc.models import IdempotencyKey, Subscription
 from billing_svc.plans import Interval, Plans
 from billing_svc.projection import Projection
@@ -123,7 +125,7 @@ class Subscribing:
     async def _make(self, row: Subscription, order: Order, customer: str) -> Subscription:
         """Have Stripe make it and follow; the row as it is then, which may be a declined one."""
         try:
-            await self._driver.subscribe(customer, order, subscription_id=row.id, attempt=row.attempt)
+            await self._driver.subscriptions.create(customer, order, subscription_id=row.id, attempt=row.attempt)
         except Unsure as unsure:
             if unsure.spent:
                 async with self._database.transaction() as session:
@@ -161,7 +163,7 @@ class Subscribing:
             row = await store.customer(session, user_id)
         if row.stripe_id:
             return row.stripe_id
-        made = await self._driver.customer(user_id)
+        made = await self._driver.customers.of_user(user_id)
         async with self._database.transaction() as session:
             await store.keep_stripe_id(session, user_id, made)
         return made

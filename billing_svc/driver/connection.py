@@ -1,0 +1,44 @@
+"""The driver: everything that we ask of Stripe, over one pool of connections."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import stripe
+
+from billing_svc.driver.customers import Customers
+from billing_svc.driver.invoices import Invoices
+from billing_svc.driver.prices import Prices
+from billing_svc.driver.subscriptions import Subscriptions
+
+# The version that stripe-python 16.1 is typed for, whatever the account's default is.
+_API_VERSION = "2026-10-28.endive"
+_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
+_RETRIES = 2
+
+
+class Driver:
+    """Stripe, as far as we use it. Its errors come out as errors for the caller; `Unsure` when the outcome is open."""
+
+    def __init__(self, client: stripe.StripeClient, *, default_card: str = "") -> None:
+        """`default_card`: charged when the caller names none; only against the emulator."""
+        self.customers = Customers(client.v1)
+        self.invoices = Invoices(client.v1)
+        self.subscriptions = Subscriptions(client.v1, prices=Prices(client.v1), default_card=default_card)
+
+
+@asynccontextmanager
+async def connected(*, key: str, url: str, default_card: str = "") -> AsyncIterator[Driver]:
+    """A driver for the Stripe at `url`, with a pool of connections that lives as long as the block."""
+    # At INFO it says two lines a call, which hide ours.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        client = stripe.StripeClient(
+            key,
+            stripe_version=_API_VERSION,
+            base_addresses={"api": url},
+            http_client=stripe.AIOHTTPClient(session=session, timeout=_TIMEOUT),
+            max_network_retries=_RETRIES,
+        )
+        yield Driver(client, default_card=default_card)

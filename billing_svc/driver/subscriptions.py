@@ -1,0 +1,69 @@
+"""Subscriptions at Stripe: made, ended and followed."""
+
+from dataclasses import dataclass
+
+import stripe
+from stripe import V1Services
+from stripe.params import SubscriptionCreateParams
+
+from billing_svc.driver.errors import there_already, translated
+from billing_svc.driver.prices import Prices
+from billing_svc.money import Money
+from billing_svc.plans import Interval, Plan
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to subscribe to and how to pay for it. Empty `card`: the customer's default; empty `coupon`: none."""
+
+    plan: Plan
+    interval: Interval
+    price: Money
+    card: str = ""
+    coupon: str = ""
+
+
+class Subscriptions:
+    """Stripe's subscriptions."""
+
+    def __init__(self, stripe: V1Services, *, prices: Prices, default_card: str) -> None:
+        self._stripe = stripe
+        self._prices = prices
+        self._default_card = default_card
+
+    async def create(self, customer: str, order: Order, *, subscription_id: str, attempt: int) -> None:
+        """Subscribe and charge, all or nothing; our row's id goes along, so that the subscription is found again.
+
+        Raises Declined, FailedPrecondition PAYMENT_METHOD_MISSING, and InvalidArgument for what the caller named and
+        Stripe does not know: then nothing was made.
+        """
+        params: SubscriptionCreateParams = {
+            "customer": customer,
+            "items": [{"price": await self._prices.of_plan(order.plan, order.interval, order.price)}],
+            "metadata": {"subscription_id": subscription_id},
+            "payment_behavior": "error_if_incomplete",
+        }
+        with translated():
+            if card := order.card or self._default_card:
+                key = f"card_attach:{subscription_id}:{attempt}"
+                attached = await self._stripe.payment_methods.attach_async(
+                    card, {"customer": customer}, {"idempotency_key": key}
+                )
+                params["default_payment_method"] = attached.id
+            if order.coupon:
+                params["discounts"] = [{"coupon": order.coupon}]
+            key = f"sub_create:{subscription_id}:{attempt}"
+            await self._stripe.subscriptions.create_async(params, {"idempotency_key": key})
+
+    async def cancel(self, subscription: str) -> None:
+        """End a subscription at once, by Stripe's id, without a refund; one that has ended already is fine."""
+        with translated(), there_already("id"):
+            await self._stripe.subscriptions.cancel_async(subscription)
+
+    async def of_customer(self, customer: str) -> list[stripe.Subscription]:
+        """All that the customer ever had, oldest first."""
+        with translated():
+            found = await self._stripe.subscriptions.list_async({"customer": customer, "status": "all", "limit": _PAGE})
+            return [each async for each in found.auto_paging_iter()][::-1]
