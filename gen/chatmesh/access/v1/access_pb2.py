@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hatmesh/access/v1/access.proto\x12\x12\x63hatmesh.access.v1\x1a google/protobuf/descriptor.proto*w\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x10\n\x0cLEVEL_PUBLIC\x10\x01\x12\x0e\n\nLEVEL_USER\x10\x02\x12\x11\n\rLEVEL_ANALYST\x10\x03\x12\x0f\n\x0bLEVEL_ADMIN\x10\x04\x12\x11\n\rLEVEL_SERVICE\x10\x05*m\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x16\n\x12RATE_CLASS_SIGN_IN\x10\x01\x12\x13\n\x0fRATE_CLASS_MAIL\x10\x02\x12\x17\n\x13RATE_CLASS_DOCUMENT\x10\x03:J\n\x05level\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x19.chatmesh.access.v1.Level::\n\x10\x64\x65\x61\x64line_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x05:S\n\nrate_class\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x01(\x0e\x32\x1d.chatmesh.access.v1.RateClass:4\n\nopen_query\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x87\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hatmesh/access/v1/access.proto\x12\x12\x63hatmesh.access.v1\x1a google/protobuf/descriptor.proto*w\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x10\n\x0cLEVEL_PUBLIC\x10\x01\x12\x0e\n\nLEVEL_USER\x10\x02\x12\x11\n\rLEVEL_ANALYST\x10\x03\x12\x0f\n\x0bLEVEL_ADMIN\x10\x04\x12\x11\n\rLEVEL_SERVICE\x10\x05*m\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x16\n\x12RATE_CLASS_SIGN_IN\x10\x01\x12\x13\n\x0fRATE_CLASS_MAIL\x10\x02\x12\x17\n\x13RATE_CLASS_DOCUMENT\x10\x03*D\n\x0b\x45rrorFormat\x12\x1c\n\x18\x45RROR_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45RROR_FORMAT_OPENAI\x10\x01:J\n\x05level\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x19.chatmesh.access.v1.Level::\n\x10\x64\x65\x61\x64line_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x05:S\n\nrate_class\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x01(\x0e\x32\x1d.chatmesh.access.v1.RateClass:4\n\nopen_query\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x87\x03 \x01(\x08:W\n\x0c\x65rror_format\x12\x1e.google.protobuf.MethodOptions\x18\xba\x87\x03 \x01(\x0e\x32\x1f.chatmesh.access.v1.ErrorFormatb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,4 +36,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEVEL']._serialized_end=208
   _globals['_RATECLASS']._serialized_start=210
   _globals['_RATECLASS']._serialized_end=319
+  _globals['_ERRORFORMAT']._serialized_start=321
+  _globals['_ERRORFORMAT']._serialized_end=389
 # @@protoc_insertion_point(module_scope)

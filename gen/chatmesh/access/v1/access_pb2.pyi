@@ -86,10 +86,31 @@ RATE_CLASS_DOCUMENT: RateClass.ValueType  # 3
 """A document that is the same for everybody and cheap to serve: a generous limit."""
 Global___RateClass: _TypeAlias = RateClass  # noqa: Y015
 
+class _ErrorFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ErrorFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ERROR_FORMAT_UNSPECIFIED: _ErrorFormat.ValueType  # 0
+    """Problem documents (RFC 9457)."""
+    ERROR_FORMAT_OPENAI: _ErrorFormat.ValueType  # 1
+    """OpenAI's `{"error": {"message", "type", "param", "code"}}`, for clients that were written against OpenAI."""
+
+class ErrorFormat(_ErrorFormat, metaclass=_ErrorFormatEnumTypeWrapper):
+    """How the edge writes the errors of an RPC, its own refusals of a call included."""
+
+ERROR_FORMAT_UNSPECIFIED: ErrorFormat.ValueType  # 0
+"""Problem documents (RFC 9457)."""
+ERROR_FORMAT_OPENAI: ErrorFormat.ValueType  # 1
+"""OpenAI's `{"error": {"message", "type", "param", "code"}}`, for clients that were written against OpenAI."""
+Global___ErrorFormat: _TypeAlias = ErrorFormat  # noqa: Y015
+
 LEVEL_FIELD_NUMBER: _builtins.int
 DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
 RATE_CLASS_FIELD_NUMBER: _builtins.int
 OPEN_QUERY_FIELD_NUMBER: _builtins.int
+ERROR_FORMAT_FIELD_NUMBER: _builtins.int
 level: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Level.ValueType]
 """The access level of the RPC."""
 deadline_seconds: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.int]
@@ -100,3 +121,5 @@ open_query: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOpti
 """The RPC's query is written by software of others, whose protocol lets it send more than is known here (RFC 6749,
 section 4.1.2): unknown parameters are dropped, where elsewhere they are refused.
 """
+error_format: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___ErrorFormat.ValueType]
+"""How errors of the RPC are written over HTTP."""

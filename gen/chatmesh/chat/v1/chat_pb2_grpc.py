@@ -115,10 +115,25 @@ class ChatServiceStub:
                 request_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.GetAttachment = channel.unary_unary(
+                '/chatmesh.chat.v1.ChatService/GetAttachment',
+                request_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetAttachmentRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetAttachmentResponse.FromString,
+                _registered_method=True)
         self.CreateChatCompletion = channel.unary_stream(
                 '/chatmesh.chat.v1.ChatService/CreateChatCompletion',
                 request_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.CreateChatCompletionRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.CreateChatCompletionResponse.FromString,
+                _registered_method=True)
+        self.ListCompatibleModels = channel.unary_unary(
+                '/chatmesh.chat.v1.ChatService/ListCompatibleModels',
+                request_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.ListCompatibleModelsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.ListCompatibleModelsResponse.FromString,
+                _registered_method=True)
+        self.GetCompatibleModel = channel.unary_unary(
+                '/chatmesh.chat.v1.ChatService/GetCompatibleModel',
+                request_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetCompatibleModelRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetCompatibleModelResponse.FromString,
                 _registered_method=True)
 
 
@@ -289,10 +304,45 @@ class ChatServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAttachment(self, request, context):
+        """GetAttachment answers the bytes of a file that was sent with a message.
+
+        NOT_FOUND: no such attachment, or it is not the caller's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateChatCompletion(self, request, context):
         """CreateChatCompletion speaks OpenAI's chat completions, streamed and not, for programs written against that wire.
 
-        The edge serves it at `POST /v1/chat/completions` with OpenAI's own error shape.
+        The body is OpenAI's request: `model`, `messages`, `stream`, `stream_options`, `max_completion_tokens` (or `max_tokens`),
+        `temperature`, `top_p`, `stop`, `tools`, `tool_choice`, and `n` of 1. Other members are ignored if they only tune an answer, and
+        refused if they would change its shape. The answer is a `chat.completion` or, with `stream`, server-sent events of
+        `chat.completion.chunk` and `[DONE]`. Nothing of it is kept as a conversation, so nobody can resume it: a client that
+        leaves cancels it.
+
+        NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
+        INVALID_ARGUMENT: a member of the body is wrong, or the model cannot do what is asked.
+        FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCompatibleModels(self, request, context):
+        """ListCompatibleModels lists the models that the caller may name to CreateChatCompletion, in OpenAI's shape.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCompatibleModel(self, request, context):
+        """GetCompatibleModel answers one of them, by its id or an alias.
+
+        NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -381,10 +431,25 @@ def add_ChatServiceServicer_to_server(servicer, server):
                     request_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetUsageRequest.FromString,
                     response_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetUsageResponse.SerializeToString,
             ),
+            'GetAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAttachment,
+                    request_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetAttachmentRequest.FromString,
+                    response_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetAttachmentResponse.SerializeToString,
+            ),
             'CreateChatCompletion': grpc.unary_stream_rpc_method_handler(
                     servicer.CreateChatCompletion,
                     request_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.CreateChatCompletionRequest.FromString,
                     response_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.CreateChatCompletionResponse.SerializeToString,
+            ),
+            'ListCompatibleModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCompatibleModels,
+                    request_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.ListCompatibleModelsRequest.FromString,
+                    response_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.ListCompatibleModelsResponse.SerializeToString,
+            ),
+            'GetCompatibleModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCompatibleModel,
+                    request_deserializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetCompatibleModelRequest.FromString,
+                    response_serializer=chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetCompatibleModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -831,6 +896,33 @@ class ChatService:
             _registered_method=True)
 
     @staticmethod
+    def GetAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.chat.v1.ChatService/GetAttachment',
+            chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetAttachmentRequest.SerializeToString,
+            chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetAttachmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateChatCompletion(request,
             target,
             options=(),
@@ -847,6 +939,60 @@ class ChatService:
             '/chatmesh.chat.v1.ChatService/CreateChatCompletion',
             chatmesh_dot_chat_dot_v1_dot_chat__pb2.CreateChatCompletionRequest.SerializeToString,
             chatmesh_dot_chat_dot_v1_dot_chat__pb2.CreateChatCompletionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCompatibleModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.chat.v1.ChatService/ListCompatibleModels',
+            chatmesh_dot_chat_dot_v1_dot_chat__pb2.ListCompatibleModelsRequest.SerializeToString,
+            chatmesh_dot_chat_dot_v1_dot_chat__pb2.ListCompatibleModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCompatibleModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.chat.v1.ChatService/GetCompatibleModel',
+            chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetCompatibleModelRequest.SerializeToString,
+            chatmesh_dot_chat_dot_v1_dot_chat__pb2.GetCompatibleModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -130,10 +130,32 @@ class ChatServiceStub:
     """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetUsageRequest, _chat_pb2.GetUsageResponse]
     """GetUsage answers what the caller used of the plan in the running period."""
+    GetAttachment: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetAttachmentRequest, _chat_pb2.GetAttachmentResponse]
+    """GetAttachment answers the bytes of a file that was sent with a message.
+
+    NOT_FOUND: no such attachment, or it is not the caller's.
+    """
     CreateChatCompletion: _grpc.UnaryStreamMultiCallable[_chat_pb2.CreateChatCompletionRequest, _chat_pb2.CreateChatCompletionResponse]
     """CreateChatCompletion speaks OpenAI's chat completions, streamed and not, for programs written against that wire.
 
-    The edge serves it at `POST /v1/chat/completions` with OpenAI's own error shape.
+    The body is OpenAI's request: `model`, `messages`, `stream`, `stream_options`, `max_completion_tokens` (or `max_tokens`),
+    `temperature`, `top_p`, `stop`, `tools`, `tool_choice`, and `n` of 1. Other members are ignored if they only tune an answer, and
+    refused if they would change its shape. The answer is a `chat.completion` or, with `stream`, server-sent events of
+    `chat.completion.chunk` and `[DONE]`. Nothing of it is kept as a conversation, so nobody can resume it: a client that
+    leaves cancels it.
+
+    NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
+    INVALID_ARGUMENT: a member of the body is wrong, or the model cannot do what is asked.
+    FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
+    """
+    ListCompatibleModels: _grpc.UnaryUnaryMultiCallable[_chat_pb2.ListCompatibleModelsRequest, _chat_pb2.ListCompatibleModelsResponse]
+    """ListCompatibleModels lists the models that the caller may name to CreateChatCompletion, in OpenAI's shape."""
+    GetCompatibleModel: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetCompatibleModelRequest, _chat_pb2.GetCompatibleModelResponse]
+    """GetCompatibleModel answers one of them, by its id or an alias.
+
+    NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
     """
 
 @_typing.type_check_only
@@ -238,10 +260,32 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetUsageRequest, _chat_pb2.GetUsageResponse]  # type: ignore[assignment]
     """GetUsage answers what the caller used of the plan in the running period."""
+    GetAttachment: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetAttachmentRequest, _chat_pb2.GetAttachmentResponse]  # type: ignore[assignment]
+    """GetAttachment answers the bytes of a file that was sent with a message.
+
+    NOT_FOUND: no such attachment, or it is not the caller's.
+    """
     CreateChatCompletion: _aio.UnaryStreamMultiCallable[_chat_pb2.CreateChatCompletionRequest, _chat_pb2.CreateChatCompletionResponse]  # type: ignore[assignment]
     """CreateChatCompletion speaks OpenAI's chat completions, streamed and not, for programs written against that wire.
 
-    The edge serves it at `POST /v1/chat/completions` with OpenAI's own error shape.
+    The body is OpenAI's request: `model`, `messages`, `stream`, `stream_options`, `max_completion_tokens` (or `max_tokens`),
+    `temperature`, `top_p`, `stop`, `tools`, `tool_choice`, and `n` of 1. Other members are ignored if they only tune an answer, and
+    refused if they would change its shape. The answer is a `chat.completion` or, with `stream`, server-sent events of
+    `chat.completion.chunk` and `[DONE]`. Nothing of it is kept as a conversation, so nobody can resume it: a client that
+    leaves cancels it.
+
+    NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
+    INVALID_ARGUMENT: a member of the body is wrong, or the model cannot do what is asked.
+    FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
+    """
+    ListCompatibleModels: _aio.UnaryUnaryMultiCallable[_chat_pb2.ListCompatibleModelsRequest, _chat_pb2.ListCompatibleModelsResponse]  # type: ignore[assignment]
+    """ListCompatibleModels lists the models that the caller may name to CreateChatCompletion, in OpenAI's shape."""
+    GetCompatibleModel: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetCompatibleModelRequest, _chat_pb2.GetCompatibleModelResponse]  # type: ignore[assignment]
+    """GetCompatibleModel answers one of them, by its id or an alias.
+
+    NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
     """
 
 class ChatServiceServicer:
@@ -424,6 +468,16 @@ class ChatServiceServicer:
     ) -> _typing.Union[_chat_pb2.GetUsageResponse, _abc.Awaitable[_chat_pb2.GetUsageResponse]]:
         """GetUsage answers what the caller used of the plan in the running period."""
 
+    def GetAttachment(
+        self,
+        request: _chat_pb2.GetAttachmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_pb2.GetAttachmentResponse, _abc.Awaitable[_chat_pb2.GetAttachmentResponse]]:
+        """GetAttachment answers the bytes of a file that was sent with a message.
+
+        NOT_FOUND: no such attachment, or it is not the caller's.
+        """
+
     def CreateChatCompletion(
         self,
         request: _chat_pb2.CreateChatCompletionRequest,
@@ -431,7 +485,34 @@ class ChatServiceServicer:
     ) -> _typing.Union[_abc.Iterator[_chat_pb2.CreateChatCompletionResponse], _abc.AsyncIterator[_chat_pb2.CreateChatCompletionResponse]]:
         """CreateChatCompletion speaks OpenAI's chat completions, streamed and not, for programs written against that wire.
 
-        The edge serves it at `POST /v1/chat/completions` with OpenAI's own error shape.
+        The body is OpenAI's request: `model`, `messages`, `stream`, `stream_options`, `max_completion_tokens` (or `max_tokens`),
+        `temperature`, `top_p`, `stop`, `tools`, `tool_choice`, and `n` of 1. Other members are ignored if they only tune an answer, and
+        refused if they would change its shape. The answer is a `chat.completion` or, with `stream`, server-sent events of
+        `chat.completion.chunk` and `[DONE]`. Nothing of it is kept as a conversation, so nobody can resume it: a client that
+        leaves cancels it.
+
+        NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
+        INVALID_ARGUMENT: a member of the body is wrong, or the model cannot do what is asked.
+        FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
+        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
+        """
+
+    def ListCompatibleModels(
+        self,
+        request: _chat_pb2.ListCompatibleModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_pb2.ListCompatibleModelsResponse, _abc.Awaitable[_chat_pb2.ListCompatibleModelsResponse]]:
+        """ListCompatibleModels lists the models that the caller may name to CreateChatCompletion, in OpenAI's shape."""
+
+    def GetCompatibleModel(
+        self,
+        request: _chat_pb2.GetCompatibleModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_pb2.GetCompatibleModelResponse, _abc.Awaitable[_chat_pb2.GetCompatibleModelResponse]]:
+        """GetCompatibleModel answers one of them, by its id or an alias.
+
+        NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
         """
 
 def add_ChatServiceServicer_to_server(servicer: ChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
