@@ -60,7 +60,7 @@ class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_State.ValueType
     STATE_DONE: _State.ValueType  # 2
     """Whole."""
     STATE_CANCELLED: _State.ValueType  # 3
-    """Stopped by the user; the text is what was written until then."""
+    """Stopped by the user, or because nobody read it; the text is what was written until then."""
     STATE_FAILED: _State.ValueType  # 4
     """Broken off; the text is what was written until then."""
 
@@ -74,7 +74,7 @@ STATE_RUNNING: State.ValueType  # 1
 STATE_DONE: State.ValueType  # 2
 """Whole."""
 STATE_CANCELLED: State.ValueType  # 3
-"""Stopped by the user; the text is what was written until then."""
+"""Stopped by the user, or because nobody read it; the text is what was written until then."""
 STATE_FAILED: State.ValueType  # 4
 """Broken off; the text is what was written until then."""
 Global___State: _TypeAlias = State  # noqa: Y015
@@ -101,6 +101,8 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     """A time limit was reached."""
     FINISH_REASON_ERROR: _FinishReason.ValueType  # 7
     """Something broke; the error says what."""
+    FINISH_REASON_UNREAD: _FinishReason.ValueType  # 8
+    """Nobody read it for so long that it was stopped."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
     """Why a model stopped."""
@@ -121,6 +123,8 @@ FINISH_REASON_TIMEOUT: FinishReason.ValueType  # 6
 """A time limit was reached."""
 FINISH_REASON_ERROR: FinishReason.ValueType  # 7
 """Something broke; the error says what."""
+FINISH_REASON_UNREAD: FinishReason.ValueType  # 8
+"""Nobody read it for so long that it was stopped."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
 @_typing.final
@@ -671,6 +675,7 @@ class MessageStart(_message.Message):
     PARENT_ID_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    OMITTED_MESSAGES_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     conversation_id: _builtins.str
     user_message_id: _builtins.str
@@ -680,6 +685,8 @@ class MessageStart(_message.Message):
     parent_id: _builtins.str
     provider: _builtins.str
     model: _builtins.str
+    omitted_messages: _builtins.int
+    """So many of the oldest messages of the branch were not shown to the model: they do not fit into its window."""
     def __init__(
         self,
         *,
@@ -690,10 +697,11 @@ class MessageStart(_message.Message):
         parent_id: _builtins.str = ...,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
+        omitted_messages: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "generation_id", b"generation_id", "message_id", b"message_id", "model", b"model", "parent_id", b"parent_id", "provider", b"provider", "user_message_id", b"user_message_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "generation_id", b"generation_id", "message_id", b"message_id", "model", b"model", "omitted_messages", b"omitted_messages", "parent_id", b"parent_id", "provider", b"provider", "user_message_id", b"user_message_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -798,7 +806,7 @@ Global___Delta: _TypeAlias = Delta  # noqa: Y015
 
 @_typing.final
 class TitleChange(_message.Message):
-    """The conversation got a title."""
+    """The conversation got a title: at first the words that it begins with, later perhaps a better one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1861,6 +1869,8 @@ class GetUsageResponse(_message.Message):
     COST_MICROS_FIELD_NUMBER: _builtins.int
     GENERATIONS_RUNNING_FIELD_NUMBER: _builtins.int
     GENERATIONS_LIMIT_FIELD_NUMBER: _builtins.int
+    OVERAGE_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     """The plan that the figures are held against."""
     tokens_used: _builtins.int
@@ -1868,15 +1878,22 @@ class GetUsageResponse(_message.Message):
     tokens_reserved: _builtins.int
     """Held back for generations that run now."""
     tokens_limit: _builtins.int
-    """Included in the plan."""
+    """Included in the plan. Absent: no limit."""
     cost_micros: _builtins.int
     """In millionths of a US dollar."""
     generations_running: _builtins.int
     generations_limit: _builtins.int
+    """Absent: no limit."""
+    overage: _builtins.bool
+    """Whether more than tokens_limit may be used, and is charged for."""
     @_builtins.property
     def period_start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def period_end_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelUsage]:
+        """The parts of tokens_used and cost_micros, most tokens first."""
+
     def __init__(
         self,
         *,
@@ -1885,18 +1902,61 @@ class GetUsageResponse(_message.Message):
         period_end_time: _timestamp_pb2.Timestamp | None = ...,
         tokens_used: _builtins.int = ...,
         tokens_reserved: _builtins.int = ...,
-        tokens_limit: _builtins.int = ...,
+        tokens_limit: _builtins.int | None = ...,
         cost_micros: _builtins.int = ...,
         generations_running: _builtins.int = ...,
-        generations_limit: _builtins.int = ...,
+        generations_limit: _builtins.int | None = ...,
+        overage: _builtins.bool = ...,
+        models: _abc.Iterable[Global___ModelUsage] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period_end_time", b"period_end_time", "period_start_time", b"period_start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_generations_limit", b"_generations_limit", "_tokens_limit", b"_tokens_limit", "generations_limit", b"generations_limit", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "tokens_limit", b"tokens_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "generations_limit", b"generations_limit", "generations_running", b"generations_running", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "plan", b"plan", "tokens_limit", b"tokens_limit", "tokens_reserved", b"tokens_reserved", "tokens_used", b"tokens_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_generations_limit", b"_generations_limit", "_tokens_limit", b"_tokens_limit", "cost_micros", b"cost_micros", "generations_limit", b"generations_limit", "generations_running", b"generations_running", "models", b"models", "overage", b"overage", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "plan", b"plan", "tokens_limit", b"tokens_limit", "tokens_reserved", b"tokens_reserved", "tokens_used", b"tokens_used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__generations_limit: _TypeAlias = _typing.Literal["generations_limit"]  # noqa: Y015
+    _WhichOneofArgType__generations_limit: _TypeAlias = _typing.Literal["_generations_limit", b"_generations_limit"]  # noqa: Y015
+    _WhichOneofReturnType__tokens_limit: _TypeAlias = _typing.Literal["tokens_limit"]  # noqa: Y015
+    _WhichOneofArgType__tokens_limit: _TypeAlias = _typing.Literal["_tokens_limit", b"_tokens_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__generations_limit) -> _WhichOneofReturnType__generations_limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_limit) -> _WhichOneofReturnType__tokens_limit | None: ...
+
+Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class ModelUsage(_message.Message):
+    """What was used of one model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    model: _builtins.str
+    answers: _builtins.int
+    """Answers that were asked of it and used something."""
+    @_builtins.property
+    def usage(self) -> Global___TokenUsage:
+        """All of them together; `estimated` if some are."""
+
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        answers: _builtins.int = ...,
+        usage: Global___TokenUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "model", b"model", "provider", b"provider", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+Global___ModelUsage: _TypeAlias = ModelUsage  # noqa: Y015
 
 @_typing.final
 class GetAttachmentRequest(_message.Message):

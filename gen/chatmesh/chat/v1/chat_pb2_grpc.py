@@ -174,6 +174,7 @@ class ChatServiceServicer:
 
         201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: the model is not one of ListModels.
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +187,7 @@ class ChatServiceServicer:
 
         NOT_FOUND: no such conversation or message, or it is not the caller's.
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,7 +219,9 @@ class ChatServiceServicer:
         NOT_FOUND: no such message, or it is not the caller's.
         FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+        RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+        `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,7 +235,9 @@ class ChatServiceServicer:
         successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
         answered by its provider's filter (CONTENT_FILTERED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+        RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+        `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -299,6 +305,8 @@ class ChatServiceServicer:
 
     def GetUsage(self, request, context):
         """GetUsage answers what the caller used of the plan in the running period.
+
+        Answers count, whole or not; titles do not: the product pays for those. What ends now is in the figures at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

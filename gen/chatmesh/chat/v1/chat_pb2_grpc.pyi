@@ -53,6 +53,7 @@ class ChatServiceStub:
 
     201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: the model is not one of ListModels.
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
     """
     UpdateConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.UpdateConversationRequest, _chat_pb2.UpdateConversationResponse]
     """UpdateConversation changes the title, the archive mark, the system prompt, the model or the active branch.
@@ -61,6 +62,7 @@ class ChatServiceStub:
 
     NOT_FOUND: no such conversation or message, or it is not the caller's.
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
     """
     DeleteConversation: _grpc.UnaryUnaryMultiCallable[_chat_pb2.DeleteConversationRequest, _chat_pb2.DeleteConversationResponse]
     """DeleteConversation deletes a conversation and all of its messages.
@@ -80,7 +82,9 @@ class ChatServiceStub:
     NOT_FOUND: no such message, or it is not the caller's.
     FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+    RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+    `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
     """
     SendMessage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.SendMessageRequest, _chat_pb2.SendMessageResponse]
     """SendMessage sends a message and answers when the reply is whole.
@@ -90,7 +94,9 @@ class ChatServiceStub:
     successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
     answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+    RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+    `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
     UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
     """
     StreamMessage: _grpc.UnaryStreamMultiCallable[_chat_pb2.StreamMessageRequest, _chat_pb2.StreamMessageResponse]
@@ -129,7 +135,10 @@ class ChatServiceStub:
     NOT_FOUND: no such generation, or it is not the caller's.
     """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetUsageRequest, _chat_pb2.GetUsageResponse]
-    """GetUsage answers what the caller used of the plan in the running period."""
+    """GetUsage answers what the caller used of the plan in the running period.
+
+    Answers count, whole or not; titles do not: the product pays for those. What ends now is in the figures at once.
+    """
     GetAttachment: _grpc.UnaryUnaryMultiCallable[_chat_pb2.GetAttachmentRequest, _chat_pb2.GetAttachmentResponse]
     """GetAttachment answers the bytes of a file that was sent with a message.
 
@@ -183,6 +192,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: the model is not one of ListModels.
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
     """
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.UpdateConversationRequest, _chat_pb2.UpdateConversationResponse]  # type: ignore[assignment]
     """UpdateConversation changes the title, the archive mark, the system prompt, the model or the active branch.
@@ -191,6 +201,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     NOT_FOUND: no such conversation or message, or it is not the caller's.
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
     """
     DeleteConversation: _aio.UnaryUnaryMultiCallable[_chat_pb2.DeleteConversationRequest, _chat_pb2.DeleteConversationResponse]  # type: ignore[assignment]
     """DeleteConversation deletes a conversation and all of its messages.
@@ -210,7 +221,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     NOT_FOUND: no such message, or it is not the caller's.
     FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+    RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+    `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
     """
     SendMessage: _aio.UnaryUnaryMultiCallable[_chat_pb2.SendMessageRequest, _chat_pb2.SendMessageResponse]  # type: ignore[assignment]
     """SendMessage sends a message and answers when the reply is whole.
@@ -220,7 +233,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
     answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
-    RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+    PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+    RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+    `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
     UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
     """
     StreamMessage: _aio.UnaryStreamMultiCallable[_chat_pb2.StreamMessageRequest, _chat_pb2.StreamMessageResponse]  # type: ignore[assignment]
@@ -259,7 +274,10 @@ class ChatServiceAsyncStub(ChatServiceStub):
     NOT_FOUND: no such generation, or it is not the caller's.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetUsageRequest, _chat_pb2.GetUsageResponse]  # type: ignore[assignment]
-    """GetUsage answers what the caller used of the plan in the running period."""
+    """GetUsage answers what the caller used of the plan in the running period.
+
+    Answers count, whole or not; titles do not: the product pays for those. What ends now is in the figures at once.
+    """
     GetAttachment: _aio.UnaryUnaryMultiCallable[_chat_pb2.GetAttachmentRequest, _chat_pb2.GetAttachmentResponse]  # type: ignore[assignment]
     """GetAttachment answers the bytes of a file that was sent with a message.
 
@@ -330,6 +348,7 @@ class ChatServiceServicer:
 
         201: The conversation, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: the model is not one of ListModels.
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
         """
 
     def UpdateConversation(
@@ -343,6 +362,7 @@ class ChatServiceServicer:
 
         NOT_FOUND: no such conversation or message, or it is not the caller's.
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
         """
 
     def DeleteConversation(
@@ -377,7 +397,9 @@ class ChatServiceServicer:
         NOT_FOUND: no such message, or it is not the caller's.
         FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+        RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+        `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
         """
 
     def SendMessage(
@@ -392,7 +414,9 @@ class ChatServiceServicer:
         successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
         answered by its provider's filter (CONTENT_FILTERED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
-        RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
+        PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
+        RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
+        `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
         """
 
@@ -466,7 +490,10 @@ class ChatServiceServicer:
         request: _chat_pb2.GetUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_chat_pb2.GetUsageResponse, _abc.Awaitable[_chat_pb2.GetUsageResponse]]:
-        """GetUsage answers what the caller used of the plan in the running period."""
+        """GetUsage answers what the caller used of the plan in the running period.
+
+        Answers count, whole or not; titles do not: the product pays for those. What ends now is in the figures at once.
+        """
 
     def GetAttachment(
         self,

@@ -35,7 +35,9 @@ class _MeterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Meter.ValueType
     METER_UNSPECIFIED: _Meter.ValueType  # 0
     """Never sent."""
     METER_TOKENS: _Meter.ValueType  # 1
-    """Tokens in and out of a model."""
+    """Tokens in and out of a model, for answers that users asked for."""
+    METER_TITLE_TOKENS: _Meter.ValueType  # 2
+    """Tokens in and out of a model, for titles that nobody asked for: the product pays for them, not the user."""
 
 class Meter(_Meter, metaclass=_MeterEnumTypeWrapper):
     """What is metered."""
@@ -43,7 +45,9 @@ class Meter(_Meter, metaclass=_MeterEnumTypeWrapper):
 METER_UNSPECIFIED: Meter.ValueType  # 0
 """Never sent."""
 METER_TOKENS: Meter.ValueType  # 1
-"""Tokens in and out of a model."""
+"""Tokens in and out of a model, for answers that users asked for."""
+METER_TITLE_TOKENS: Meter.ValueType  # 2
+"""Tokens in and out of a model, for titles that nobody asked for: the product pays for them, not the user."""
 Global___Meter: _TypeAlias = Meter  # noqa: Y015
 
 class _SubscriptionStatus:
@@ -587,7 +591,7 @@ class UsageRecorded(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     work_id: _builtins.str
-    """The work that used it: the generation's id."""
+    """The work that used it: the generation's id; a title's is its own."""
     meter: Global___Meter.ValueType
     quantity: _builtins.int
     """In units of the meter."""
