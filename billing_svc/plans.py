@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from billing_svc.money import Money
 
 FREE = "free"
+DEFAULT_CURRENCY = "usd"
 FILE = Path(__file__).with_name("plans.toml")
 
 Interval = Literal["month", "year"]

@@ -1,0 +1,13 @@
+"""The RPCs of BillingService, one method each, a file for each resource. Those that are not here are not served yet."""
+
+from dataclasses import dataclass
+
+from billing_svc.servicer.invoices import InvoiceRpcs
+from billing_svc.servicer.plans import PlanRpcs
+from billing_svc.servicer.stripe_events import StripeEventRpcs
+from billing_svc.servicer.subscriptions import SubscriptionRpcs
+
+
+@dataclass(kw_only=True, eq=False)
+class Billing(PlanRpcs, SubscriptionRpcs, InvoiceRpcs, StripeEventRpcs):
+    """The whole service: what each resource needs is a field of its own class."""
