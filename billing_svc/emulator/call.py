@@ -21,6 +21,8 @@ class Call:
     idempotency_key: str = ""
     # Whether somebody listens to webhooks.
     webhooks: bool = False
+    # Where the caller reached us: the beginning of the links to our pages.
+    origin: str = ""
     request_id: str = field(default_factory=lambda: new_id("req"))
 
     def get(self, kind: str, id_: str, *, param: str = "", name: str = "") -> Json:

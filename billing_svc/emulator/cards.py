@@ -16,6 +16,8 @@ class Card:
     brand: str
     last4: str
     refused_at: Literal["never", "attach", "charge"] = "never"
+    # Whether its bank wants to see the owner (3-D Secure) before each charge.
+    challenged: bool = False
     code: str = "card_declined"
     decline_code: str = ""
     message: str = "Your card was declined."
@@ -36,5 +38,14 @@ CARDS = {
         "visa", "0069", "attach", code="expired_card", decline_code="expired_card", message="Your card has expired."
     ),
     "pm_card_chargeCustomerFail": Card("visa", "0341", "charge", decline_code="generic_decline"),
+    "pm_card_authenticationRequired": Card("visa", "3184", challenged=True),
+    "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": Card(
+        "visa",
+        "8260",
+        "charge",
+        decline_code="insufficient_funds",
+        message="Your card has insufficient funds.",
+        challenged=True,
+    ),
 }
 CARDS_BY_LAST4 = {card.last4: card for card in CARDS.values()}

@@ -1,5 +1,6 @@
 """Customers, and the cards that are attached to them."""
 
+from billing_svc.emulator import charges
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.cards import CARDS
 from billing_svc.emulator.objects import Json, new_id
@@ -33,28 +34,30 @@ def retrieve(call: Call) -> Json:
 def attach_card(call: Call) -> Json:
     """Attach a card to a customer. A magic card's id stays usable: each attachment makes a card of its own."""
     customer = call.get("customer", call.params.required("customer"), param="customer")
-    if call.id not in CARDS:
-        return _attach_again(call, customer["id"])
-    card = CARDS[call.id]
+    return attach(call, call.id, customer["id"])
+
+
+def list_cards(call: Call) -> Json:
+    call.params.choice("type", ("card",), "card")
+    return call.listed("payment_method", where={"customer": call.get("customer", call.id)["id"]})
+
+
+def attach(call: Call, method: str, customer: str) -> Json:
+    """The customer's new card. Raises the bank's refusal."""
+    if method not in CARDS:
+        return _attach_again(call, method, customer)
+    card = CARDS[method]
     if card.refused_at == "attach":
         raise card.refuse()
-    method = {
-        "id": new_id("pm"),
-        "object": "payment_method",
-        "card": {"brand": card.brand, "last4": card.last4, "exp_month": 12, "exp_year": 2040, "funding": "credit"},
-        "created": call.clock.now(),
-        "customer": customer["id"],
-        "livemode": False,
-        "metadata": {},
-        "type": "card",
-    }
-    return call.put(method, "payment_method.attached")
+    return call.put(charges.payment_method(call, card, customer=customer), "payment_method.attached")
 
 
-def _attach_again(call: Call, customer: str) -> Json:
-    method = call.objects.find("payment_method", call.id)
+def _attach_again(call: Call, id_: str, customer: str) -> Json:
+    method = call.objects.find("payment_method", id_)
     if method is None:
-        raise missing("PaymentMethod", call.id, param="payment_method")
+        raise missing("PaymentMethod", id_, param="payment_method")
+    if method["customer"] is None:
+        return call.put(method | {"customer": customer}, "payment_method.attached")
     if method["customer"] != customer:
         raise Refused("The payment method you provided has already been attached to a customer.")
     return method

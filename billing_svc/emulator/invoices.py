@@ -1,7 +1,7 @@
 """Invoices, the payments that settle them, and the card that is charged."""
 
+from billing_svc.emulator import payment_intents
 from billing_svc.emulator.call import Call
-from billing_svc.emulator.cards import CARDS_BY_LAST4
 from billing_svc.emulator.objects import Json, new_id
 
 _FACTS = ("invoice.created", "invoice.finalized", "invoice.paid", "invoice.payment_succeeded")
@@ -108,23 +108,9 @@ def _line(call: Call, subscription: Json, item: Json, invoice: str) -> Json:
 
 
 def _pay(call: Call, invoice: Json, card: Json) -> None:
-    magic = CARDS_BY_LAST4[card["card"]["last4"]]
-    if magic.refused_at == "charge":
-        raise magic.refuse()
-    intent = {
-        "id": new_id("pi"),
-        "object": "payment_intent",
-        "amount": invoice["total"],
-        "amount_received": invoice["total"],
-        "created": invoice["created"],
-        "currency": invoice["currency"],
-        "customer": invoice["customer"],
-        "livemode": False,
-        "metadata": {},
-        "payment_method": card["id"],
-        "status": "succeeded",
-    }
-    call.put(intent, "payment_intent.succeeded")
+    intent = payment_intents.paid(
+        call, amount=invoice["total"], currency=invoice["currency"], customer=invoice["customer"], method=card
+    )
     invoice["payments"]["data"].append(
         {
             "id": new_id("inpay"),

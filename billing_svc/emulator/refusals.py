@@ -6,8 +6,13 @@ from billing_svc.emulator.objects import Json
 class Refused(Exception):
     """A request that Stripe would refuse, with the HTTP status and the error object that it would answer."""
 
-    def __init__(self, message: str, *, status: int = 400, type_: str = "invalid_request_error", **more: str) -> None:
-        """`more`: other members of the error object (`code`, `param`, `decline_code`); empty ones are left out."""
+    def __init__(
+        self, message: str, *, status: int = 400, type_: str = "invalid_request_error", **more: object
+    ) -> None:
+        """`more`: other members of the error object (`code`, `param`, `decline_code`); empty ones are left out.
+
+        Raised, it undoes what the request did; a handler that returns it keeps that.
+        """
         super().__init__(message)
         self.status = status
         self._error = {"type": type_, "message": message} | {name: value for name, value in more.items() if value}

@@ -9,7 +9,19 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import web
 
-from billing_svc.emulator import API_VERSION, answers, catalog, customers, events, invoices, subscriptions
+from billing_svc.emulator import (
+    API_VERSION,
+    answers,
+    catalog,
+    customers,
+    events,
+    invoices,
+    payment_intents,
+    portal,
+    refunds,
+    setup_intents,
+    subscriptions,
+)
 from billing_svc.emulator.answers import Answer
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.clock import Clock, RealClock
@@ -22,7 +34,8 @@ from svckit.process import background
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[Call], Json]
+# A refusal that is returned, not raised, keeps what was done: a declined payment stays there as one.
+Handler = Callable[[Call], Json | Refused]
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/customers", customers.create),
@@ -37,6 +50,19 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "/v1/subscriptions/{id}", subscriptions.cancel),
     ("GET", "/v1/invoices", invoices.list_all),
     ("GET", "/v1/invoices/{id}", invoices.retrieve),
+    ("POST", "/v1/payment_intents", payment_intents.create),
+    ("GET", "/v1/payment_intents", payment_intents.list_all),
+    ("GET", "/v1/payment_intents/{id}", payment_intents.retrieve),
+    ("POST", "/v1/payment_intents/{id}/confirm", payment_intents.confirm),
+    ("POST", "/v1/payment_intents/{id}/cancel", payment_intents.cancel),
+    ("POST", "/v1/refunds", refunds.create),
+    ("GET", "/v1/refunds", refunds.list_all),
+    ("GET", "/v1/refunds/{id}", refunds.retrieve),
+    ("POST", "/v1/setup_intents", setup_intents.create),
+    ("GET", "/v1/setup_intents/{id}", setup_intents.retrieve),
+    ("POST", "/v1/setup_intents/{id}/confirm", setup_intents.confirm),
+    ("POST", "/v1/billing_portal/sessions", portal.create_session),
+    ("GET", "/v1/customers/{id}/payment_methods", customers.list_cards),
     ("GET", "/v1/events", events.list_all),
     ("GET", "/v1/events/{id}", events.retrieve),
 )
@@ -106,17 +132,18 @@ class Emulator:
             id=request.match_info.get("id", ""),
             idempotency_key=key,
             webhooks=self._deliveries is not None,
+            origin=f"{request.scheme}://{request.host}",
         )
         call.params.texts("expand")  # every endpoint takes it; a handler without anything to expand ignores it
         try:
             with self._objects.transaction():
                 if failure := self._faults.failure(request):
                     raise failure
-                body = handler(call)
+                answer = handler(call)
                 call.params.refuse_unknown()
         except Refused as refused:
             return Answer(refused.status, refused.envelope())
-        return Answer(200, body)
+        return Answer(200, answer) if isinstance(answer, dict) else Answer(answer.status, answer.envelope())
 
 
 @asynccontextmanager

@@ -71,6 +71,7 @@ async def test_everything_that_happened_is_an_event(stripe_side: StripeSide) -> 
 
     assert [event["type"] for event in events] == [
         "payment_method.attached",
+        "charge.succeeded",
         "payment_intent.succeeded",
         "invoice.created",
         "invoice.finalized",
