@@ -6,6 +6,7 @@ cause twice changes nothing. It reads under the customer's lock: an older readin
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import stripe
 import structlog
@@ -23,6 +24,10 @@ from svckit.ids import new_id
 
 log = structlog.get_logger(__name__)
 
+# A fact, and when it became true. A subscription changes when we see it: Stripe does not date changes, and two dates
+# of one subscription must not cross.
+_Dated: TypeAlias = tuple[Message, datetime]
+
 
 class Projection:
     """Brings one customer's rows up to date."""
@@ -37,14 +42,15 @@ class Projection:
         if customer is None:
             return False
         subscriptions = await store.subscriptions_of(session, customer.user_id)
-        told: list[Message] = []
+        now = datetime.now(UTC)
+        told: list[_Dated] = []
         for theirs in await self._driver.subscriptions.of_customer(stripe_customer):
-            told += self._subscription(subscriptions, theirs)
+            told += [(fact, now) for fact in self._subscription(subscriptions, theirs)]
         await session.flush()
         told += await self._invoices(session, customer.user_id, subscriptions, stripe_customer)
         changed = await entitlements.refresh(session, customer.user_id, subscriptions.values(), plans=self._plans)
         if changed:
-            told.append(facts.entitlements_changed(changed))
+            told.append((facts.entitlements_changed(changed), now))
         await _tell(session, customer.user_id, told)
         return True
 
@@ -61,12 +67,12 @@ class Projection:
 
     async def _invoices(
         self, session: AsyncSession, user_id: str, subscriptions: dict[str, Subscription], stripe_customer: str
-    ) -> list[Message]:
-        """Copies them, notes what was paid, and answers what to tell."""
+    ) -> list[_Dated]:
+        """Copies them, notes what was paid, and answers what to tell: of money, on the day that Stripe booked it."""
         known = await store.invoices_of(session, user_id)
         paid = await store.payments_of(session, user_id)
         by_stripe_id = {row.stripe_id: row for row in subscriptions.values()}
-        told: list[Message] = []
+        told: list[_Dated] = []
         for theirs in await self._driver.invoices.of_customer(stripe_customer):
             subscription = by_stripe_id.get(_subscription_of(theirs))
             plan = subscription.plan_id if subscription else ""
@@ -76,18 +82,17 @@ class Projection:
             session.add(row)
             await session.flush()
             if was_draft and row.status != "draft":
-                told.append(facts.invoice_finalized(row, plan=plan))
+                told.append((facts.invoice_finalized(row, plan=plan), row.created_at))
             for payment in _new_payments(row, theirs, known=paid):
                 session.add(payment)
-                told.append(facts.payment_succeeded(payment, row, plan=plan))
+                told.append((facts.payment_succeeded(payment, row, plan=plan), payment.created_at))
                 log.info("paid", amount=str(Money(payment.amount_minor, payment.currency)), invoice=row.number)
         return told
 
 
-async def _tell(session: AsyncSession, user_id: str, told: list[Message]) -> None:
-    now = datetime.now(UTC)
-    for message in told:
-        await outbox.add(session, models.outbox, events.event(message, source="billing", about=user_id, time=now))
+async def _tell(session: AsyncSession, user_id: str, told: list[_Dated]) -> None:
+    for message, time in told:
+        await outbox.add(session, models.outbox, events.event(message, source="billing", about=user_id, time=time))
 
 
 def _copy_subscription(row: Subscription, theirs: stripe.Subscription) -> None:
@@ -134,7 +139,7 @@ def _new_payments(row: Invoice, theirs: stripe.Invoice, *, known: dict[str, Paym
                 status="succeeded",
                 currency=each.currency,
                 amount_minor=each.amount_paid or 0,
-                created_at=_moment(each.created),
+                created_at=_moment(each.status_transitions.paid_at or each.created),
             )
 
 

@@ -4,11 +4,12 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from chatmesh.events.v1.events_pb2 import MessageSent
+from chatmesh.events.v1.events_pb2 import MessageSent, SubscriptionChanged
 from nats.js import JetStreamContext
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError
 
@@ -20,6 +21,9 @@ from tests.analytics_svc import facts
 from tests.analytics_svc.analyst import Analytics, days, eventually, values
 
 Maker = Callable[[datetime, str], Event]
+# Number 2000, a text: nothing of this version has it.
+_UNKNOWN_FIELD = b"\x82\x7d\x05newer"
+
 MAKERS: list[Maker] = [facts.message, facts.answer, facts.failure, facts.conversation, facts.registered]
 
 
@@ -83,6 +87,18 @@ async def test_what_cannot_be_read_is_put_away_and_blocks_nothing(bus: Bus, anal
 
     await eventually(lambda: messages(analytics, date(2022, 1, 20)), 1)
     assert (await jetstream.stream_info(DEAD_LETTERS)).state.messages == before + 5
+
+
+async def test_fields_and_values_of_a_newer_version_are_passed_over(bus: Bus, analytics: Analytics) -> None:
+    newer = facts.message("2022-01-19T10:00")
+    await bus.publish(replace(newer, data=newer.data + _UNKNOWN_FIELD))
+    change = facts.mrr_change("2022-01-19T11:00", "newer", 0, 700, currency="NOK")
+    unknown_status = SubscriptionChanged.FromString(change.data)
+    unknown_status.status = cast("Any", 99)
+    await bus.publish(replace(change, data=unknown_status.SerializeToString() + _UNKNOWN_FIELD))
+    await bus.publish(facts.message("2022-01-19T12:00"))
+
+    await eventually(lambda: messages(analytics, date(2022, 1, 19)), 2)
 
 
 async def test_what_the_stream_has_lost_is_passed_over(bus: Bus, analytics: Analytics, service: Supervised) -> None:

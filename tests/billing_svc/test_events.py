@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC
 
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
@@ -9,7 +10,7 @@ from chatmesh.events.v1 import events_pb2 as ev
 from google.protobuf.message import Message
 
 from svckit import events
-from svckit.events import Bus, received, unpack
+from svckit.events import Bus, Event, received, unpack
 from svckit.local import Engines
 from tests.billing_svc.customer import Customer
 
@@ -23,14 +24,18 @@ async def bus(engines: Engines) -> AsyncIterator[Bus]:
 
 
 async def heard(bus: Bus, user_id: str, *, last: type[Message], times: int = 1) -> list[Message]:
+    return [unpack(event) for event in await heard_events(bus, user_id, last=last, times=times)]
+
+
+async def heard_events(bus: Bus, user_id: str, *, last: type[Message], times: int = 1) -> list[Event]:
     """What was published about the user, until there were so many events of the kind `last`."""
     subscription = await (await bus.jetstream()).subscribe("ev.billing.>", ordered_consumer=True)
-    found: list[Message] = []
+    found: list[Event] = []
     try:
         async with asyncio.timeout(_TIME):
-            while sum(isinstance(each, last) for each in found) < times:
+            while sum(each.type == last.DESCRIPTOR.full_name for each in found) < times:
                 event = received(await subscription.next_msg(timeout=_TIME))
-                found += [unpack(event)] if event.about == user_id else []
+                found += [event] if event.about == user_id else []
     finally:
         await subscription.unsubscribe()
     return found
@@ -72,3 +77,14 @@ async def test_a_year_counts_as_a_twelfth_each_month(bus: Bus, customer: Custome
 
     assert isinstance(created, ev.SubscriptionCreated)
     assert created.mrr_after_minor == 1667
+
+
+async def test_money_is_told_for_the_moment_that_stripe_booked_it(bus: Bus, customer: Customer) -> None:
+    await customer.subscribe("pro")
+    invoice = (await customer.invoices()).invoices[0]
+
+    told = await heard_events(bus, customer.id, last=ev.PaymentSucceeded)
+
+    booked = {event.subject: event.time for event in told}
+    assert booked["ev.billing.invoice.finalized"] == invoice.create_time.ToDatetime(UTC)
+    assert booked["ev.billing.payment.succeeded"] == invoice.create_time.ToDatetime(UTC)

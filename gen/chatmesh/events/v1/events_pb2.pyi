@@ -4,7 +4,8 @@ isort:skip_file
 The facts that services tell one another. Each message is the payload of one CloudEvent (specification 1.0), whose
 attributes carry the rest: `id` (unique; consumers apply an id once), `time` (when the fact became true), `source`
 (the service), `subject` (the user). A fact is past: fields are added, never changed, and no message carries an
-address, a name or a text that somebody wrote.
+address, a name or a text that somebody wrote. Readers pass over fields and values that they do not know; a change
+that they could not pass over is a message of chatmesh.events.v2.
 """
 
 from collections import abc as _abc
