@@ -37,7 +37,8 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
         redis_client.connected(str(settings.redis_url)) as redis,
         token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
     ):
-        await schema.migrate(warehouse)
+        await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
+        await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
         consumer = Consumer(bus=bus, clickhouse=warehouse)
         servicer = Analytics(clickhouse=warehouse, lag=partial(_ingest_lag, bus))
         async with (
@@ -53,6 +54,10 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
             ) as running,
         ):
             yield running
+
+
+def _kept_days(settings: AnalyticsSettings) -> dict[str, int]:
+    return {"events": settings.events_retention_days, "user_usage_15m": settings.usage_retention_days}
 
 
 async def _ingest_lag(bus: events.Bus) -> float | None:

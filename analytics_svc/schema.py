@@ -1,36 +1,89 @@
-"""The tables and views, made and changed by numbered SQL scripts; a table says which of them were applied."""
+"""The tables and views, made and changed by numbered SQL scripts; a table says which of them were applied.
 
+The scripts are written for one server. Given a cluster's name, each statement runs on all of its replicas and tables
+are replicated: one shard, which has all the data, and any number of replicas.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
 
 from analytics_svc.clickhouse import ClickHouse
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+SCRIPTS = Path(__file__).parent / "migrations"
 _APPLIED = """
 CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, applied_at DateTime('UTC') DEFAULT now('UTC'))
 ENGINE = MergeTree ORDER BY version
 """
+_NAMED = re.compile(
+    r"^((?:CREATE TABLE|CREATE MATERIALIZED VIEW) IF NOT EXISTS|DROP (?:TABLE|VIEW) IF EXISTS|(?:TRUNCATE|ALTER) TABLE)"
+    r" (\w+)",
+    re.MULTILINE,
+)
+_ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)\b")
+_VIEW = re.compile(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+) AS\n(.*)", re.MULTILINE | re.DOTALL)
+_WINDOW = "non_replicated_deduplication_window = 10000"
+# By default a server forgets the batches of more than an hour ago.
+_REPLICATED_WINDOW = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
+
+# By the tables whose old rows can go without making a sum wrong: what tells a row's age.
+_AGE = {"events": "ts", "user_usage_15m": "b"}
+_TTL_OF = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
 
 log = structlog.get_logger(__name__)
 
 
-async def migrate(clickhouse: ClickHouse) -> None:
-    """Apply the scripts that were not, in order. One that broke off half-way is run again from its beginning."""
-    await clickhouse.command(_APPLIED)
+async def migrate(clickhouse: ClickHouse, *, cluster: str = "") -> None:
+    """Apply the scripts that were not, in order. One that broke off half-way is run again from its beginning.
+
+    A view that is made is filled with the events that there are, so nothing may be counted meanwhile.
+    """
+    await clickhouse.command(_on(cluster, _APPLIED))
     applied = {row[0] for row in await clickhouse.query("SELECT version FROM migrations")}
-    for script in sorted(_SCRIPTS.glob("*.sql")):
+    for script in sorted(SCRIPTS.glob("*.sql")):
         version = int(script.name.partition("_")[0])
         if version not in applied:
-            await _apply(clickhouse, script, version)
+            for statement in statements(script.read_text(encoding="utf-8"), cluster=cluster):
+                await clickhouse.command(statement)
+            row = [version, script.stem]
+            await clickhouse.insert("migrations", ["version", "name"], [row], token=f"migration:{version}")
+            log.info("schema migrated", version=version, script=script.stem)
 
 
-async def _apply(clickhouse: ClickHouse, script: Path, version: int) -> None:
-    for statement in _statements(script):
-        await clickhouse.command(statement)
-    await clickhouse.insert("migrations", ["version", "name"], [[version, script.stem]], token=f"migration:{version}")
-    log.info("schema migrated", version=version, script=script.stem)
+async def keep(clickhouse: ClickHouse, days: Mapping[str, int], *, cluster: str = "") -> None:
+    """Have ClickHouse delete rows of these tables when they are so many days old; 0 keeps them for ever."""
+    for table, limit in days.items():
+        [(engine,)] = await clickhouse.query(_TTL_OF, {"table": table})
+        wanted = f"TTL {_AGE[table]} + toIntervalDay({limit})"
+        if limit and wanted not in str(engine):
+            await clickhouse.command(_on(cluster, f"ALTER TABLE {table} MODIFY {wanted}"))
+        elif not limit and "TTL " in str(engine):
+            await clickhouse.command(_on(cluster, f"ALTER TABLE {table} REMOVE TTL"))
 
 
-def _statements(script: Path) -> list[str]:
-    return [statement for statement in script.read_text(encoding="utf-8").split(";\n") if statement.strip()]
+def statements(script: str, *, cluster: str = "") -> list[str]:
+    """What a script comes to: its statements, each view filled before it is made."""
+    written = [statement.strip() for statement in f"{script}\n".split(";\n") if statement.strip()]
+    return [_on(cluster, each) for statement in written for each in _filled(statement)]
+
+
+def _filled(statement: str) -> Iterator[str]:
+    """Filling begins with an empty table, so that it may be done again."""
+    if view := _VIEW.search(statement):
+        name, table, select = view.groups()
+        yield f"DROP VIEW IF EXISTS {name}"
+        yield f"TRUNCATE TABLE {table}"
+        # Of events that came twice before they were merged, one.
+        yield f"INSERT INTO {table}\n{select.replace('FROM events', 'FROM events FINAL')}"
+    yield statement
+
+
+def _on(cluster: str, statement: str) -> str:
+    """The statement for every replica of the cluster, or as it is where there is none."""
+    if not cluster:
+        return statement
+    statement = _NAMED.sub(rf"\1 \2 ON CLUSTER {cluster}", statement, count=1)
+    statement = _ENGINE.sub(r"ENGINE = Replicated\1", statement)
+    return statement.replace(_WINDOW, _REPLICATED_WINDOW)

@@ -1,9 +1,10 @@
 """What the analytics service reads from its environment."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import RedisDsn, field_validator
+from pydantic import NonNegativeInt, RedisDsn, ValidationInfo, field_validator
 
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 
@@ -15,6 +16,11 @@ class AnalyticsSettings(Settings):
     admin_listen: str = "127.0.0.1:9004"
     # http(s)://user:password@host:port/database, or chdb:///path for the engine inside this process.
     clickhouse_url: Annotated[str, DEVELOPMENT_ONLY] = "http://127.0.0.1:8123/default"
+    # The name of the server's cluster: one shard, whose replicas then all have all tables.
+    clickhouse_cluster: str = ""
+    # Days after which an event, and what somebody used in a quarter hour, is deleted; 0: never.
+    events_retention_days: NonNegativeInt = 0
+    usage_retention_days: NonNegativeInt = 0
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
@@ -26,4 +32,13 @@ class AnalyticsSettings(Settings):
         where = {"http": url.hostname, "https": url.hostname, "chdb": url.path.strip("/")}
         if not where.get(url.scheme):
             raise ValueError("must be http(s)://user:password@host:port/database or chdb:///path")
+        return value
+
+    @field_validator("clickhouse_cluster")
+    @classmethod
+    def _of_a_server(cls, value: str, info: ValidationInfo) -> str:
+        if not re.fullmatch(r"\w*", value):
+            raise ValueError("must be a name of letters, digits and underscores")
+        if value and info.data.get("clickhouse_url", "").startswith("chdb:"):
+            raise ValueError("the embedded engine has no cluster")
         return value
