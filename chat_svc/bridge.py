@@ -73,6 +73,9 @@ def model(row: catalogue.Model, *, set_up: bool) -> pb.Model:
         set_up=set_up,
         cached_input_micros_per_million=row.cached_price,
         cache_write_micros_per_million=row.cache_write_price,
+        fallbacks=row.fallbacks,
+        price_date=row.price_date.isoformat() if row.price_date else "",
+        price_source=row.price_source,
     )
 
 

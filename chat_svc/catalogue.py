@@ -41,6 +41,22 @@ class Model(BaseModel):
     deprecation_date: date | None = None
     # The id of the same provider's model that takes its place.
     successor: str = ""
+    # Who answers while this one fails, in that order, each as `provider/id`.
+    fallbacks: tuple[str, ...] = ()
+    # The day on which the prices were read, and where.
+    price_date: date | None = None
+    price_source: str = ""
+
+    @model_validator(mode="after")
+    def _sourced(self) -> Self:
+        if self.priced and not (self.price_date and self.price_source):
+            raise ValueError(f"{self.id}: its prices need price_date and price_source")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Unlike that of any other model, whoever serves it."""
+        return f"{self.provider}/{self.id}"
 
     @property
     def priced(self) -> bool:
@@ -72,7 +88,11 @@ class Retired(BaseModel):
 
 
 class Table(BaseModel):
-    """What the file holds. No name means two models, and every successor is there."""
+    """What the file holds. No name means two models; successors and fallbacks are there.
+
+    A fallback is in all plans of the model that it stands in for and can do all that it can, so that nobody has to ask
+    again while an answer is waited for.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,6 +110,18 @@ class Table(BaseModel):
         for row in rows:
             if row.successor and (row.provider, row.successor) not in ids:
                 raise ValueError(f"{row.id}: its successor {row.successor} is none of {row.provider}'s models")
+        return self
+
+    @model_validator(mode="after")
+    def _fallbacks_suit(self) -> Self:
+        models = {row.name: row for row in self.models}
+        for row in self.models:
+            for name in row.fallbacks:
+                other = models.get(name)
+                if other is None or other is row:
+                    raise ValueError(f"{row.id}: its fallback {name} is no other model of the table")
+                if missing := {*row.plans, *row.capabilities} - {*other.plans, *other.capabilities}:
+                    raise ValueError(f"{row.id}: its fallback {name} lacks {sorted(missing)}")
         return self
 
 
@@ -150,6 +182,11 @@ class Catalogue:
     def find(self, *, provider: str, model: str) -> Model | None:
         """The row of a model that was chosen before; None when the catalogue has dropped it since."""
         return next((row for row in self._table.models if row.provider == provider and row.id == model), None)
+
+    def fallbacks(self, model: Model) -> Sequence[Model]:
+        """Who may answer in its place: those that are still served, and whose provider is configured here."""
+        served = {row.name: row for row in self.models if self.answers(row)}
+        return [served[name] for name in model.fallbacks if name in served]
 
     def _default(self) -> Model:
         if self.default is None:

@@ -1,6 +1,6 @@
 """How generations end: once, in one transaction with the text, the bill and the event, then in their live stream."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,11 @@ from google.protobuf.message import Message
 
 from chat_svc import models, prompt, store
 from chat_svc.accounting import Bill, bill
-from chat_svc.catalogue import Catalogue
+from chat_svc.catalogue import Catalogue, Model
 from chat_svc.conversations import PLAN
 from chat_svc.failures import failure
 from chat_svc.models import FinishReason, Generation, State
-from chat_svc.providers import Usage
+from chat_svc.providers import Call, Usage
 from chat_svc.streams import Streams, Superseded, expired, is_terminal
 from svckit import events, outbox
 from svckit.errors import NotFound, OutOfRange
@@ -36,6 +36,8 @@ class Outcome:
     finish_reason: FinishReason
     text: str
     bill: Bill
+    # The tools that the model asked for; none unless its answer came whole.
+    calls: Sequence[Call] = ()
     error_code: str = ""
     latency: timedelta = timedelta(0)
     # Until the first text; None: there was none.
@@ -63,6 +65,12 @@ class Endings:
             told = events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
             await outbox.add(session, models.outbox, told)
         return True
+
+    async def change_model(self, generation: Generation, model: Model) -> Generation:
+        """Note that another model answers; as it was if it has ended meanwhile."""
+        async with self._database.transaction() as session:
+            changed = await store.change_model(session, generation.id, provider=model.provider, model=model.id)
+        return changed or generation
 
     async def abandon(self, generation: Generation) -> None:
         """End a generation whose replica is gone, with as much of its text as came through."""
@@ -168,7 +176,7 @@ def closing(outcome: Outcome) -> tuple[GenerationEvent, GenerationEvent]:
         return usage, GenerationEvent(error=error)
     end = chat_pb2.MessageEnd(
         finish_reason=finish_reason(outcome.finish_reason),
-        partial=outcome.finish_reason != FinishReason.STOP,
+        partial=outcome.finish_reason not in (FinishReason.STOP, FinishReason.TOOL_CALLS),
     )
     return usage, GenerationEvent(message_end=end)
 

@@ -119,7 +119,8 @@ class Generations:
         generation = accepted.generation
         run = self._runs[generation.id] = Run(
             accepted,
-            provider=self._providers[generation.provider],
+            fallbacks=self._catalogue.fallbacks(accepted.model),
+            providers=self._providers,
             database=self._database,
             narrator=Narrator(streams=self._streams, generation_id=generation.id),
             endings=self._endings,

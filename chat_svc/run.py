@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 
@@ -11,11 +13,13 @@ from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 
 from chat_svc import prompt
-from chat_svc.accounting import bill
+from chat_svc.accounting import Bill, bill, cost_micros
+from chat_svc.calls import CallPieces, merged
 from chat_svc.catalogue import Model
-from chat_svc.endings import Endings, Outcome, closing
+from chat_svc.endings import Endings, Outcome, closing, token_usage
+from chat_svc.fallbacks import next_model
 from chat_svc.models import FinishReason, State
-from chat_svc.providers import Finish, Part, Prompt, Provider, ProviderError, Text, Usage
+from chat_svc.providers import CallPiece, Finish, Part, Prompt, Provider, ProviderError, Text, Usage
 from chat_svc.sending import Accepted
 from chat_svc.streams import Narrator, Superseded
 from chat_svc.texts import Cleaner
@@ -38,13 +42,24 @@ class Stop(Enum):
 
 
 class Run:
-    """Writes one generation, once. The model is read in a task of its own, so that it can be stopped alone."""
+    """Writes one generation, once. The model is read in a task of its own, so that it can be stopped alone.
+
+    While it fails before its first text, the `fallbacks` are asked instead, one after the other.
+    """
 
     def __init__(
-        self, accepted: Accepted, *, provider: Provider, database: Database, narrator: Narrator, endings: Endings
+        self,
+        accepted: Accepted,
+        *,
+        fallbacks: Sequence[Model],
+        providers: Mapping[str, Provider],
+        database: Database,
+        narrator: Narrator,
+        endings: Endings,
     ) -> None:
         self._accepted = accepted
-        self._provider = provider
+        self._fallbacks = iter(fallbacks)
+        self._providers = providers
         self._database = database
         self._narrator = narrator
         self._endings = endings
@@ -77,15 +92,35 @@ class Run:
         await self._end(self._answer.outcome(reading, stopped=self._stopped))
 
     async def _read(self) -> None:
-        """Ask the model and take in what it says."""
+        """Ask the model, or who answers in its place, and take in what it says."""
+        while True:
+            try:
+                await self._ask()
+                break
+            except ProviderError as error:
+                other = None if self._answer.begun else next_model(self._accepted.model, error, self._fallbacks)
+                if other is None:
+                    raise
+                await self._change_model(other, error)
+        self._answer.complete()
+
+    async def _ask(self) -> None:
+        model = self._accepted.model
         async with self._database.transaction() as session:
-            asked = await prompt.build(session, self._accepted.generation, model=self._accepted.model)
+            asked = await prompt.build(session, self._accepted.generation, model=model)
         self._answer.begin(asked)
-        async with aclosing(self._provider.answer(asked)) as parts:
+        async with aclosing(self._providers[model.provider].answer(asked)) as parts:
             async for part in parts:
                 self._answer.take(part)
                 self._news.set()
-        self._answer.complete()
+
+    async def _change_model(self, other: Model, error: ProviderError) -> None:
+        """Have another model answer, also for whoever ends this should this replica die."""
+        log.warning("another model answers", code=error.code, error=str(error), model=other.name)
+        generation = await self._endings.change_model(self._accepted.generation, other)
+        self._accepted = replace(self._accepted, generation=generation, model=other)
+        self._answer.change_model(other, error.code)
+        self._news.set()
 
     async def _narrate(self, reading: asyncio.Task[None]) -> None:
         """Tell readers what happens until the model is done: the text as it comes, batched."""
@@ -95,13 +130,13 @@ class Run:
         while not reading.done():
             await self._news.wait()
             self._news.clear()
-            await self._tell_text()
+            await self._tell_news()
             await asyncio.wait([reading], timeout=_BATCH)
-        await self._tell_text()
+        await self._tell_news()
 
-    async def _tell_text(self) -> None:
-        if text := self._answer.untold():
-            await self._narrator.tell(GenerationEvent(delta=chat_pb2.Delta(text=text)))
+    async def _tell_news(self) -> None:
+        for event in self._answer.untold():
+            await self._narrator.tell(event)
 
     async def _end(self, outcome: Outcome) -> None:
         """Save the end, then tell it. While the database is away, the answer waits here."""
@@ -130,20 +165,44 @@ class _Answer:
         self._first_text: float | None = None
         self._cleaner = Cleaner()
         self._texts: list[str] = []
-        self._told = 0
+        self._calls = CallPieces()
+        self._untold: list[GenerationEvent] = []
         self._usage: Usage | None = None
         self._finish = FinishReason.STOP
         self._whole = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the model has said anything."""
+        return self._first_text is not None
 
     def begin(self, asked: Prompt) -> None:
         self._prompt = asked
         self._asked = time.monotonic()
 
+    def change_model(self, other: Model, code: str) -> None:
+        """Forget what the model before has used, which failed with that code; nobody is charged for it."""
+        usage = self._usage
+        used = Bill(usage=usage, cost_micros=cost_micros(usage, self._model), estimated=False) if usage else None
+        change = chat_pb2.ModelChange(
+            from_provider=self._model.provider,
+            from_model=self._model.id,
+            provider=other.provider,
+            model=other.id,
+            code=code,
+            usage=token_usage(used) if used else None,
+        )
+        self._untold.append(GenerationEvent(model_change=change))
+        self._model, self._usage, self._finish = other, None, FinishReason.STOP
+
     def take(self, part: Part) -> None:
         match part:
             case Text(text):
                 self._first_text = self._first_text or time.monotonic()
-                self._texts.append(self._cleaner.feed(text))
+                self._add(self._cleaner.feed(text))
+            case CallPiece():
+                self._first_text = self._first_text or time.monotonic()
+                self._untold.append(GenerationEvent(tool_call=self._calls.take(part)))
             case Usage():
                 self._usage = part
             case Finish(reason):
@@ -151,14 +210,18 @@ class _Answer:
 
     def complete(self) -> None:
         """The model is done."""
-        self._texts.append(self._cleaner.rest())
+        self._add(self._cleaner.rest())
         self._whole = True
 
-    def untold(self) -> str:
-        """The text that has come since this was last asked."""
-        text = "".join(self._texts[self._told :])
-        self._told = len(self._texts)
-        return text
+    def untold(self) -> Sequence[GenerationEvent]:
+        """What has come since this was last asked, the text in one piece where nothing is between."""
+        events, self._untold = self._untold, []
+        return merged(events)
+
+    def _add(self, text: str) -> None:
+        if text:
+            self._texts.append(text)
+            self._untold.append(GenerationEvent(delta=chat_pb2.Delta(text=text)))
 
     def outcome(self, reading: asyncio.Task[None], *, stopped: Stop | None) -> Outcome:
         """How it ended, once `reading` is done."""
@@ -169,7 +232,10 @@ class _Answer:
             finish_reason=reason,
             error_code=code,
             text=text,
-            bill=bill(self._usage, prompt=self._prompt, text=text, model=self._model, whole=self._whole),
+            calls=self._calls.whole() if self._whole else (),
+            bill=bill(
+                self._usage, prompt=self._prompt, text=text + self._calls.said, model=self._model, whole=self._whole
+            ),
             latency=timedelta(seconds=time.monotonic() - self._asked),
             first_text=timedelta(seconds=self._first_text - self._asked) if self._first_text else None,
         )

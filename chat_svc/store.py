@@ -290,6 +290,16 @@ async def running_on(session: AsyncSession, runner: str, *, since_before: dateti
     return (await session.scalars(query)).all()
 
 
+async def change_model(session: AsyncSession, generation_id: str, *, provider: str, model: str) -> Generation | None:
+    """Have another model answer; None when it has ended before or was deleted."""
+    return await session.scalar(
+        update(Generation)
+        .where(Generation.id == generation_id, Generation.state == State.RUNNING)
+        .values(provider=provider, model=model)
+        .returning(Generation)
+    )
+
+
 async def end_generation(
     session: AsyncSession, generation_id: str, *, values: Mapping[str, object]
 ) -> Generation | None:

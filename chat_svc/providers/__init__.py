@@ -3,7 +3,7 @@
 One module a wire, by the vendor's SDK with its retries off; `patience` is the one policy for time-outs and retries.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeAlias
@@ -12,21 +12,67 @@ from chat_svc.models import Author, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image, whole, such as `image/png`."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool that a model asked for. `arguments` is JSON as the model wrote it, so it may be wrong."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the tool of the call with that id gave."""
+
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the prompt."""
+    """One message of the prompt. Users bring images and results, assistants make calls."""
 
     author: Author
     text: str
+    images: Sequence[Image] = ()
+    calls: Sequence[Call] = ()
+    results: Sequence[Result] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a model may ask for; `parameters` is the JSON Schema of its arguments, an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a model is asked: `system` may be empty, `turns` are oldest first."""
+    """What a model is asked: `system` may be empty, `turns` are oldest first.
+
+    `tool_choice` is `auto`, `none`, `required` or the name of a tool. Of the rest, None and empty leave the choice to
+    the provider.
+    """
 
     model: str
     system: str
     turns: Sequence[Turn]
     max_output_tokens: int
+    tools: Sequence[Tool] = ()
+    tool_choice: str = "auto"
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +80,16 @@ class Text:
     """More text of the answer."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """More of the answer's tool call of that index, from 0; the first piece of each has the id and the name."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +110,7 @@ class Finish:
     reason: FinishReason
 
 
-Part: TypeAlias = Text | Usage | Finish
+Part: TypeAlias = Text | CallPiece | Usage | Finish
 
 
 class ProviderError(Exception):

@@ -1,23 +1,34 @@
 """The messages of Anthropic, by the `anthropic` SDK.
 
+Temperature and `top_p` are not passed on: their current models have neither.
 Usage: `input_tokens` are without the cached and cache-written ones, which ours include.
 """
 
 import asyncio
+import base64
 import importlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from chat_svc.models import Author, FinishReason
-from chat_svc.providers import Finish, Part, Prompt, ProviderError, Text, Usage
+from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage
+from chat_svc.providers.arguments import read_arguments
 from chat_svc.providers.refusals import refused
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncAnthropic, AsyncStream
-    from anthropic.types import MessageDeltaUsage, MessageParam, RawMessageStreamEvent
+    from anthropic.types import (
+        ContentBlockParam,
+        ImageBlockParam,
+        MessageDeltaUsage,
+        MessageParam,
+        RawMessageStreamEvent,
+        ToolChoiceParam,
+        ToolParam,
+    )
     from anthropic.types import Usage as MessageUsage
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
@@ -97,16 +108,54 @@ async def _ask(client: "AsyncAnthropic", prompt: Prompt) -> "AsyncStream[RawMess
         system=prompt.system or omit,
         messages=list(_messages(prompt)),
         max_tokens=prompt.max_output_tokens,
+        stop_sequences=list(prompt.stop) or omit,
+        tools=[_tool(tool) for tool in prompt.tools] or omit,
+        tool_choice=_tool_choice(prompt.tool_choice) if prompt.tools else omit,
         stream=True,
     )
 
 
 def _messages(prompt: Prompt) -> Iterator["MessageParam"]:
     for turn in prompt.turns:
+        plain = not (turn.images or turn.calls or turn.results)
+        content = turn.text if plain else list(_blocks(turn))
         if turn.author == Author.USER:
-            yield {"role": "user", "content": turn.text}
+            yield {"role": "user", "content": content}
         else:
-            yield {"role": "assistant", "content": turn.text}
+            yield {"role": "assistant", "content": content}
+
+
+def _blocks(turn: Turn) -> Iterator["ContentBlockParam"]:
+    """Results must come first in a message, and calls last."""
+    for result in turn.results:
+        yield {"type": "tool_result", "tool_use_id": result.call_id, "content": result.text}
+    for image in turn.images:
+        yield _image(image)
+    if turn.text:
+        yield {"type": "text", "text": turn.text}
+    for call in turn.calls:
+        yield {"type": "tool_use", "id": call.id, "name": call.name, "input": read_arguments(call.arguments)}
+
+
+def _image(image: Image) -> "ImageBlockParam":
+    encoded = base64.b64encode(image.data).decode()
+    media_type = cast("Literal['image/jpeg', 'image/png', 'image/webp']", image.media_type)
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": encoded}}
+
+
+def _tool(tool: Tool) -> "ToolParam":
+    return {"name": tool.name, "description": tool.description, "input_schema": {**tool.parameters, "type": "object"}}
+
+
+def _tool_choice(choice: str) -> "ToolChoiceParam":
+    match choice:
+        case "auto":
+            return {"type": "auto"}
+        case "none":
+            return {"type": "none"}
+        case "required":
+            return {"type": "any"}
+    return {"type": "tool", "name": choice}
 
 
 class _Reader:
@@ -115,14 +164,21 @@ class _Reader:
     def __init__(self) -> None:
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._reasoning = 0
+        # Their index counts blocks of all kinds, ours tool calls.
+        self._calls: dict[int, int] = {}
 
     def parts(self, event: "RawMessageStreamEvent") -> Iterator[Part]:
         """What one event says."""
         match event.type:
             case "message_start":
                 yield self._usage(event.message.usage)
+            case "content_block_start" if event.content_block.type == "tool_use":
+                index = self._calls[event.index] = len(self._calls)
+                yield CallPiece(index, event.content_block.id, event.content_block.name)
             case "content_block_delta" if event.delta.type == "text_delta" and event.delta.text:
                 yield Text(event.delta.text)
+            case "content_block_delta" if event.delta.type == "input_json_delta" and event.delta.partial_json:
+                yield CallPiece(self._calls[event.index], arguments=event.delta.partial_json)
             case "message_delta":
                 yield self._usage(event.usage)
                 if reason := event.delta.stop_reason:
@@ -158,7 +214,7 @@ def _translated() -> Iterator[None]:
         raise ProviderError("upstream_unavailable", repr(error)) from error
     except APIStatusError as error:
         raise _error(error) from error
-    except (ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape of what comes
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape
         raise ProviderError("upstream_malformed", repr(error)) from error
 
 

@@ -5,6 +5,7 @@ Usage: `prompt_token_count` includes the cached ones as ours do; `candidates_tok
 
 import asyncio
 import importlib
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +14,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from chat_svc.models import Author, FinishReason
-from chat_svc.providers import Finish, Part, Prompt, ProviderError, Text, Usage
+from chat_svc.providers import CallPiece, Finish, Part, Prompt, ProviderError, Text, Turn, Usage
+from chat_svc.providers.arguments import read_arguments
 from chat_svc.providers.refusals import refused
+from svckit.ids import new_id
 
 if TYPE_CHECKING:
     import httpx2
     from google.genai import Client
     from google.genai.errors import APIError
-    from google.genai.types import ContentListUnionDict, GenerateContentResponse, GenerateContentResponseUsageMetadata
+    from google.genai.types import (
+        ContentDict,
+        ContentListUnionDict,
+        FunctionCall,
+        FunctionCallDict,
+        GenerateContentResponse,
+        GenerateContentResponseUsageMetadata,
+        PartDict,
+        ToolConfig,
+    )
+    from google.genai.types import Tool as GoogleTool
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
     {
@@ -43,6 +56,10 @@ _OVERFLOW = "exceeds the maximum number of tokens"
 _WRONG_KEY = "API_KEY_INVALID"
 # google.rpc.RetryInfo, which stands for a Retry-After header.
 _RETRY_DELAY = re.compile(r"'retryDelay': '([0-9.]+)s'")
+
+_TOOL_MODES: Mapping[str, str] = MappingProxyType({"auto": "AUTO", "none": "NONE", "required": "ANY"})
+# They sign the thoughts behind a call, and take this for calls that come from where no signatures are kept.
+_UNSIGNED = b"skip_thought_signature_validator"
 
 _Chunks: TypeAlias = "asyncio.Queue[GenerateContentResponse | None]"
 
@@ -70,9 +87,10 @@ class GoogleWire:
         chunks: _Chunks = asyncio.Queue()
         reading = asyncio.create_task(_read(client, prompt, chunks))
         try:
+            reader = _Reader()
             with _translated():
                 while chunk := await chunks.get():
-                    for part in _parts(chunk):
+                    for part in reader.parts(chunk):
                         yield part
                 await reading
         finally:
@@ -120,6 +138,11 @@ async def _ask(client: "Client", prompt: Prompt) -> "AsyncIterator[GenerateConte
     config = types.GenerateContentConfig(
         system_instruction=prompt.system or None,
         max_output_tokens=prompt.max_output_tokens,
+        temperature=prompt.temperature,
+        top_p=prompt.top_p,
+        stop_sequences=list(prompt.stop) or None,
+        tools=[_tools(prompt)] if prompt.tools else None,
+        tool_config=_tool_config(prompt.tool_choice) if prompt.tools else None,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
     return await client.aio.models.generate_content_stream(
@@ -128,24 +151,71 @@ async def _ask(client: "Client", prompt: Prompt) -> "AsyncIterator[GenerateConte
 
 
 def _contents(prompt: Prompt) -> "ContentListUnionDict":
-    return [
-        {"role": "user" if turn.author == Author.USER else "model", "parts": [{"text": turn.text}]}
-        for turn in prompt.turns
+    names = {call.id: call.name for turn in prompt.turns for call in turn.calls}
+    return [_content(turn, names) for turn in prompt.turns]
+
+
+def _content(turn: Turn, names: Mapping[str, str]) -> "ContentDict":
+    parts: list[PartDict] = [
+        {"function_response": {"name": names.get(result.call_id, ""), "response": {"output": result.text}}}
+        for result in turn.results
     ]
+    parts += [{"inline_data": {"mime_type": image.media_type, "data": image.data}} for image in turn.images]
+    if turn.text or not (parts or turn.calls):
+        parts.append({"text": turn.text})
+    for call in turn.calls:
+        asked: FunctionCallDict = {"name": call.name, "args": read_arguments(call.arguments)}
+        parts.append({"function_call": asked, "thought_signature": _UNSIGNED})
+    return {"role": "user" if turn.author == Author.USER else "model", "parts": parts}
 
 
-def _parts(chunk: "GenerateContentResponse") -> Iterator[Part]:
-    """What one chunk says. Thoughts are not shown; a prompt that was blocked has no candidates."""
-    for candidate in chunk.candidates or ():
-        for part in (candidate.content and candidate.content.parts) or ():
-            if part.text and not part.thought:
-                yield Text(part.text)
-        if candidate.finish_reason:
-            yield Finish(_finish(candidate.finish_reason.value))
-    if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
-        yield Finish(FinishReason.CONTENT_FILTER)
-    if chunk.usage_metadata:
-        yield _usage(chunk.usage_metadata)
+def _tools(prompt: Prompt) -> "GoogleTool":
+    from google.genai import types
+
+    return types.Tool(
+        function_declarations=[
+            types.FunctionDeclaration(
+                name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters)
+            )
+            for tool in prompt.tools
+        ]
+    )
+
+
+def _tool_config(choice: str) -> "ToolConfig":
+    from google.genai import types
+
+    mode = _TOOL_MODES.get(choice, "ANY")
+    names = [choice] if choice not in _TOOL_MODES else None
+    calling = types.FunctionCallingConfig(mode=types.FunctionCallingConfigMode(mode), allowed_function_names=names)
+    return types.ToolConfig(function_calling_config=calling)
+
+
+class _Reader:
+    """Reads one stream. Their calls come whole, some without an id, and end with the reason of any other answer."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def parts(self, chunk: "GenerateContentResponse") -> Iterator[Part]:
+        """What one chunk says. Thoughts are not shown; a prompt that was blocked has no candidates."""
+        for candidate in chunk.candidates or ():
+            for part in (candidate.content and candidate.content.parts) or ():
+                if part.text and not part.thought:
+                    yield Text(part.text)
+                if part.function_call:
+                    yield self._call(part.function_call)
+            if candidate.finish_reason:
+                reason = _finish(candidate.finish_reason.value)
+                yield Finish(FinishReason.TOOL_CALLS if self._calls and reason is FinishReason.STOP else reason)
+        if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
+            yield Finish(FinishReason.CONTENT_FILTER)
+        if chunk.usage_metadata:
+            yield _usage(chunk.usage_metadata)
+
+    def _call(self, told: "FunctionCall") -> CallPiece:
+        index, self._calls = self._calls, self._calls + 1
+        return CallPiece(index, told.id or f"call_{new_id()}", told.name or "", json.dumps(told.args or {}))
 
 
 def _finish(reason: str) -> FinishReason:

@@ -4,21 +4,28 @@ Usage: `prompt_tokens` include the cached ones and `completion_tokens` the reaso
 """
 
 import asyncio
+import base64
 import importlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from chat_svc.models import Author, FinishReason
-from chat_svc.providers import Finish, Part, Prompt, ProviderError, Text, Usage
+from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage
 from chat_svc.providers.refusals import refused
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream, OpenAIError
     from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat import (
+        ChatCompletionChunk,
+        ChatCompletionContentPartParam,
+        ChatCompletionMessageParam,
+        ChatCompletionToolChoiceOptionParam,
+        ChatCompletionToolUnionParam,
+    )
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
     {
@@ -76,10 +83,17 @@ class OpenAIWire:
 
 
 async def _ask(client: "AsyncOpenAI", prompt: Prompt) -> "AsyncStream[ChatCompletionChunk]":
+    from openai import omit
+
     return await client.chat.completions.create(
         model=prompt.model,
         messages=list(_messages(prompt)),
         max_completion_tokens=prompt.max_output_tokens,
+        temperature=omit if prompt.temperature is None else prompt.temperature,
+        top_p=omit if prompt.top_p is None else prompt.top_p,
+        stop=list(prompt.stop) or omit,
+        tools=[_tool(tool) for tool in prompt.tools] or omit,
+        tool_choice=_tool_choice(prompt.tool_choice) if prompt.tools else omit,
         stream=True,
         stream_options={"include_usage": True},
     )
@@ -89,10 +103,51 @@ def _messages(prompt: Prompt) -> Iterator["ChatCompletionMessageParam"]:
     if prompt.system:
         yield {"role": "system", "content": prompt.system}
     for turn in prompt.turns:
-        if turn.author == Author.USER:
-            yield {"role": "user", "content": turn.text}
-        else:
-            yield {"role": "assistant", "content": turn.text}
+        yield from _asked(turn) if turn.author == Author.USER else _answered(turn)
+
+
+def _asked(turn: Turn) -> Iterator["ChatCompletionMessageParam"]:
+    for result in turn.results:
+        yield {"role": "tool", "tool_call_id": result.call_id, "content": result.text}
+    if turn.images:
+        content: list[ChatCompletionContentPartParam] = [_image(image) for image in turn.images]
+        if turn.text:
+            content.append({"type": "text", "text": turn.text})
+        yield {"role": "user", "content": content}
+    elif turn.text or not turn.results:
+        yield {"role": "user", "content": turn.text}
+
+
+def _answered(turn: Turn) -> Iterator["ChatCompletionMessageParam"]:
+    if not turn.calls:
+        yield {"role": "assistant", "content": turn.text}
+        return
+    yield {
+        "role": "assistant",
+        "content": turn.text or None,
+        "tool_calls": [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in turn.calls
+        ],
+    }
+
+
+def _image(image: Image) -> "ChatCompletionContentPartParam":
+    encoded = base64.b64encode(image.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{encoded}"}}
+
+
+def _tool(tool: Tool) -> "ChatCompletionToolUnionParam":
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+    }
+
+
+def _tool_choice(choice: str) -> "ChatCompletionToolChoiceOptionParam":
+    if choice in ("auto", "none", "required"):
+        return cast("ChatCompletionToolChoiceOptionParam", choice)
+    return {"type": "function", "function": {"name": choice}}
 
 
 def _parts(chunk: "ChatCompletionChunk") -> Iterator[Part]:
@@ -100,6 +155,9 @@ def _parts(chunk: "ChatCompletionChunk") -> Iterator[Part]:
     for choice in chunk.choices:
         if text := choice.delta.content or choice.delta.refusal:
             yield Text(text)
+        for call in choice.delta.tool_calls or ():
+            told = call.function
+            yield CallPiece(call.index, call.id or "", (told and told.name) or "", (told and told.arguments) or "")
         if choice.finish_reason:
             yield Finish(_FINISH.get(choice.finish_reason, FinishReason.STOP))
     if chunk.usage:

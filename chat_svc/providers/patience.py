@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from chat_svc.models import FinishReason
-from chat_svc.providers import Finish, Part, Prompt, Provider, ProviderError, Text
+from chat_svc.providers import CallPiece, Finish, Part, Prompt, Provider, ProviderError, Text
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +35,14 @@ class Patience:
 
 
 class Patient:
-    """A provider that is asked again while it fails before its first text, and given up when it takes too long."""
+    """A provider that is asked again while it fails before its first words, and given up when it takes too long."""
 
     def __init__(self, wire: Provider, *, patience: Patience) -> None:
         self._wire = wire
         self._patience = patience
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
-        """The parts of an answer; see `Provider`. After the first text there is no further attempt."""
+        """The parts of an answer; see `Provider`. After the first text or tool call there is no further attempt."""
         watch = _Watch(self._patience)
         for pause in (*self._patience.pauses, None):
             try:
@@ -79,7 +79,7 @@ class _Watch:
                 part = await anext(parts, None)
         except TimeoutError as error:
             raise ProviderError("upstream_timeout", "nothing came in time") from error
-        self._started = self._started or isinstance(part, Text)
+        self._started = self._started or isinstance(part, Text | CallPiece)
         if isinstance(part, Finish):
             self._finish = part.reason
         if self._started:

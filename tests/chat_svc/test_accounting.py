@@ -1,5 +1,7 @@
 """What answers cost, to the millionth of a dollar."""
 
+from datetime import date
+
 import pytest
 
 from chat_svc.accounting import NOTHING, bill, cost_micros
@@ -17,6 +19,8 @@ MODEL = Model(
     cached_input_micros_per_million=100_000,
     cache_write_micros_per_million=500_000,
     output_micros_per_million=1_600_000,
+    price_date=date(2026, 11, 25),
+    price_source="https://example.com/prices",
     capabilities=("text",),
     plans=("free",),
 )

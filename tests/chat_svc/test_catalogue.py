@@ -28,6 +28,9 @@ aliases = ["older"]
 context_tokens = 1000
 max_output_tokens = 100
 input_micros_per_million = 5
+price_date = 2026-11-25
+price_source = "https://example.com/prices"
+fallbacks = ["openai/spare"]
 capabilities = ["text"]
 plans = ["free"]
 deprecation_date = 2030-01-01
@@ -40,6 +43,14 @@ context_tokens = 1000
 max_output_tokens = 100
 capabilities = ["text"]
 plans = ["pro"]
+[[models]]
+id = "spare"
+provider = "openai"
+display_name = "Spare"
+context_tokens = 1000
+max_output_tokens = 100
+capabilities = ["text", "tools"]
+plans = ["free", "pro"]
 [[retired]]
 id = "oldest"
 provider = "openai"
@@ -76,7 +87,7 @@ def test_a_model_answers_until_the_day_of_its_end_and_then_names_its_successor(w
     table = catalogue.read(write(TABLE))
 
     assert on(BEFORE, table).choose(provider="", model="older").id == "old"
-    assert [model.id for model in on(AFTER, table).models] == ["new"]
+    assert [model.id for model in on(AFTER, table).models] == ["new", "spare"]
     with pytest.raises(InvalidArgument) as caught:
         on(AFTER, table).choose(provider="", model="older")
     assert (caught.value.reason, caught.value.metadata) == ("MODEL_RETIRED", {"successor": "new"})
@@ -106,6 +117,11 @@ def test_what_a_retired_model_has_cost_is_still_known(write: Write) -> None:
         (TABLE.replace('successor = "new"', 'successor = "newer"'), "newer"),
         (TABLE.replace("= 5", "= -5"), "input_micros_per_million"),
         (TABLE.replace("plans", "plants"), "plants"),
+        (TABLE.replace("price_date", "# price_date"), "price_date"),
+        (TABLE.replace("openai/spare", "openai/none"), "its fallback openai/none is no other model"),
+        (TABLE.replace("openai/spare", "openai/old"), "its fallback openai/old is no other model"),
+        (TABLE.replace("openai/spare", "openai/new"), "its fallback openai/new lacks ['free']"),
+        (TABLE.replace('["text", "tools"]', '["tools"]'), "its fallback openai/spare lacks ['text']"),
         ("version =", "Invalid value"),
     ],
 )
@@ -129,8 +145,8 @@ async def test_a_table_that_changes_is_read_anew_and_a_wrong_one_is_not_taken(st
             await until(partial(_logged, logs, "the table of models was read anew"))
         after = await listed(replica)
 
-    assert set(while_wrong) == {"old", "new"}
-    assert set(after) == {"old", "newest"}
+    assert set(while_wrong) == {"old", "new", "spare"}
+    assert set(after) == {"old", "newest", "spare"}
 
 
 async def _logged(logs: Sequence[Mapping[str, object]], event: str) -> bool:
@@ -143,7 +159,8 @@ async def test_the_list_says_what_is_set_up_and_what_the_plan_includes(start: St
     async with start(models_file=write(TABLE), openai_api_key=None) as replica:
         without_key = await listed(replica)
 
-    assert [(model.set_up, model.available) for model in with_key.values()] == [(True, True), (True, False)]
+    assert all(model.set_up for model in with_key.values())
+    assert [model.id for model in with_key.values() if model.available] == ["old", "spare"]
     assert not any(model.set_up or model.available for model in without_key.values())
     assert (with_key["old"].deprecation_date, with_key["old"].successor) == ("2030-01-01", "new")
     assert with_key["old"].cached_input_micros_per_million == 5
