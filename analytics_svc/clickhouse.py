@@ -15,9 +15,11 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
 
+from svckit import db_calls
 from svckit.errors import ResourceExhausted, Unavailable
 from svckit.settings import SettingsError
 
+_SYSTEM = "clickhouse"
 _READERS = 4
 _MIB = 1 << 20
 
@@ -89,7 +91,8 @@ class ClickHouse:
             finally:
                 self._readers.put(client)
 
-        return await self._in(self._reading, read)
+        with db_calls.observed(_SYSTEM, "SELECT", text=sql):
+            return await self._in(self._reading, read)
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row], *, token: str) -> None:
         """Insert into the table and its views, each once for every `token` however often it is tried."""
@@ -100,7 +103,8 @@ class ClickHouse:
             lines = "\n".join(json.dumps(row, default=_text) for row in rows)
             self._writer.raw_insert(table, columns, lines.encode(), settings=settings, fmt="JSONCompactEachRow")
 
-        await self._in(self._writing, write)
+        with db_calls.observed(_SYSTEM, "INSERT", target=table):
+            await self._in(self._writing, write)
 
     async def command(self, sql: str) -> None:
         """Run one statement that changes the schema."""

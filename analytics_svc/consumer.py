@@ -22,7 +22,7 @@ from analytics_svc.position import Fenced, Position
 from analytics_svc.reader import Interrupted, place, reading
 from analytics_svc.rows import EventRow, row
 from svckit.errors import ResourceExhausted, Unavailable
-from svckit.events import BadEvent, Bus, raise_if_cancelled, received
+from svckit.events import BadEvent, Bus, processing_batch, raise_if_cancelled, received
 from svckit.ids import new_id
 
 DURABLE = "analytics"
@@ -81,12 +81,13 @@ class Consumer:
 
     async def _count(self, messages: Sequence[Msg], at: Position) -> None:
         """Insert the batch that was begun, and note it as done."""
-        rows = await self._rows(messages, at.batch)
-        fresh = await store.unseen(self._clickhouse, rows, batch=at.batch)
-        if fresh:
-            await store.add_events(self._clickhouse, fresh, batch=at.batch)
-            _last_event.set(max(row.ts for row in fresh).timestamp())
-        await at.finish()
+        with processing_batch(messages, consumer=DURABLE):
+            rows = await self._rows(messages, at.batch)
+            fresh = await store.unseen(self._clickhouse, rows, batch=at.batch)
+            if fresh:
+                await store.add_events(self._clickhouse, fresh, batch=at.batch)
+                _last_event.set(max(row.ts for row in fresh).timestamp())
+            await at.finish()
         self._waiting_since = None
         _events.labels("counted").inc(len(fresh))
         _events.labels("duplicate").inc(len(rows) - len(fresh))

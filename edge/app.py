@@ -29,8 +29,9 @@ from edge.protocol import Server
 from edge.requests import Requests
 from edge.sessions import Credential, Exchanged, Sessions
 from edge.settings import EdgeSettings
-from edge.transcoder import GrpcUpstream, Options, Transcoder
-from svckit import clients, process, redis_client
+from edge.traced_upstream import TracedUpstream
+from edge.transcoder import GrpcUpstream, Options, Transcoder, Upstream
+from svckit import clients, process, redis_client, telemetry
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier, keys_of
 from svckit.revocations import Revocations
 from svckit.rpc.call import rpcs_of
@@ -83,7 +84,9 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             sessions=Sessions(exchange=_exchange(auth), revocations=revocations),
             verifier=TokenVerifier(keys=RemoteKeys(keys_of(auth)), revocations=revocations),
         )
-        upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
+        upstream: Upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
+        if telemetry.is_recording():
+            upstream = TracedUpstream(upstream)
         found = descriptors()
         rpcs = {f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)}
         options = Options(

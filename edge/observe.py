@@ -1,10 +1,14 @@
-"""What the edge says of each request: one log line, one observation in `/metrics`."""
+"""What the edge says of each request: one log line, one observation in `/metrics`, one span."""
 
 import time
 from dataclasses import dataclass, field
 
 import structlog
+from aiohttp import web
 from prometheus_client import Histogram
+
+from svckit import telemetry
+from svckit.telemetry import Span
 
 _DURATION = Histogram(
     "http_server_request_duration_seconds",
@@ -15,9 +19,15 @@ _DURATION = Histogram(
 # Labels are bounded: routes come from the contracts, methods from this list.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNROUTED = "unrouted"
+CLIENT_GONE = 499  # a client that went away before its answer was whole, as in nginx
 _ASKED_ALL_THE_TIME = frozenset({"/livez", "/readyz", "/metrics"})  # by machines, every few seconds
 
 log = structlog.get_logger("edge.access")
+
+
+def is_for_machines(path: str) -> bool:
+    """Whether nobody wants to read about a request for that path, because there is another one every few seconds."""
+    return path in _ASKED_ALL_THE_TIME
 
 
 @dataclass(slots=True)
@@ -25,17 +35,42 @@ class Observation:
     """One request while it is being served; `route` and `user_id` are filled in as they become known."""
 
     method: str
+    span: Span
     route: str = UNROUTED
     user_id: str = ""
     began: float = field(default_factory=time.perf_counter)
 
-    def end(self, status: int) -> None:
-        """Write the log line and count; 499 stands for a client that went away, as in nginx."""
+    def end(self, status: int, request: web.BaseRequest) -> None:
+        """Write the log line, count, and say in the span how it went."""
         seconds = time.perf_counter() - self.began
-        _child(self.method if self.method in _METHODS else "_OTHER", self.route, status).observe(seconds)
+        method = self.method if self.method in _METHODS else "_OTHER"
+        _child(method, self.route, status).observe(seconds)
         milliseconds = round(seconds * 1000, 2)
-        say = log.warning if status >= 500 else log.debug if self.route in _ASKED_ALL_THE_TIME else log.info
+        say = log.warning if status >= 500 else log.debug if is_for_machines(self.route) else log.info
         say("request", method=self.method, route=self.route, status=status, ms=milliseconds, user_id=self.user_id)
+        if self.span.recording is not None:
+            self._describe(method, status, request)
+
+    def _describe(self, method: str, status: int, request: web.BaseRequest) -> None:
+        """By the conventions for HTTP servers. The query is left out: it may hold what somebody searches for."""
+        self.span.rename(f"{method} {self.route}")
+        self.span.note(
+            {
+                "http.request.method": method,
+                "http.route": "" if self.route == UNROUTED else self.route,
+                "http.response.status_code": status,
+                "url.scheme": request.scheme,
+                "url.path": request.path,
+                "network.protocol.version": f"{request.version.major}.{request.version.minor}",
+                "user_agent.original": request.headers.get("User-Agent", ""),
+                "chatmesh.request_id": telemetry.request_id.get(),
+                "user.id": self.user_id,
+            }
+        )
+        if status == CLIENT_GONE:
+            self.span.fail("client_disconnected", ours=False)
+        elif status >= 500:
+            self.span.fail(str(status))
 
 
 _children: dict[tuple[str, str, int], Histogram] = {}

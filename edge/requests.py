@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from edge.callers import Caller
 from edge.limits import Admission
-from edge.observe import Observation
+from edge.observe import CLIENT_GONE, Observation, is_for_machines
 from edge.pages import Page
 from edge.policies import Policies
 from edge.transcoder import (
@@ -28,10 +28,10 @@ from svckit.errors import ServiceError
 from svckit.identity import ServiceCredential
 from svckit.rpc.call import Rpc
 from svckit.rpc.status import status_of
+from svckit.telemetry import Kind
 
 log = structlog.get_logger(__name__)
 
-_CLIENT_GONE = 499
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
 _FORWARDING = Forwarding(("Idempotency-Key", "Last-Event-ID"))
@@ -63,15 +63,20 @@ class Requests:
         """Serve a request; whatever goes wrong becomes a problem document and one log line."""
         request_id = telemetry.accept_request_id(request.headers.get("X-Request-Id", ""))
         telemetry.request_id.set(request_id)
-        seen = Observation(request.method)
-        status = _CLIENT_GONE  # unless an answer is made
-        with telemetry.span(request.method, parent=request.headers.get("traceparent", "")):
+        status = CLIENT_GONE  # unless an answer is made
+        with telemetry.span(
+            request.method,
+            parent=request.headers.get("traceparent", ""),
+            kind=Kind.SERVER,
+            recorded=not is_for_machines(request.path),
+        ) as span:
+            seen = Observation(request.method, span)
             try:
                 response = await self._answer(request, request_id, seen)
                 status = response.status
                 return response
             finally:
-                seen.end(status)
+                seen.end(status, request)
 
     async def _answer(self, request: web.BaseRequest, request_id: str, seen: Observation) -> web.StreamResponse:
         # Whatever is answered, a stream or an error, carries these.

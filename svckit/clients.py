@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from svckit import identity, rpc, telemetry
 from svckit.identity import ServiceCredential
+from svckit.rpc import client_spans
 
 Details: TypeAlias = grpc.aio.ClientCallDetails
 Continue: TypeAlias = Callable[[Details, Any], Awaitable[Any]]
@@ -102,21 +103,28 @@ class _Outgoing:
         self._credential = credential
         self._timeout = timeout
 
-    def prepare(self, call: Details, *, streaming: bool) -> Details:
+    async def call(self, continuation: Continue, details: Details, request: Any, *, streaming: bool) -> Any:
+        """Begin the call, and hand back the call object: awaiting it or wrapping its stream would lose cancellation."""
+        recording = client_spans.begin(details.method)
+        traceparent = str(recording.place) if recording else telemetry.outgoing()
+        begun = continuation(self._prepared(details, traceparent, streaming), request)
+        return await (client_spans.watched(recording, begun) if recording else begun)
+
+    def _prepared(self, call: Details, traceparent: str, streaming: bool) -> Details:
         default = None if streaming else self._timeout
         return grpc.aio.ClientCallDetails(
             call.method,
             _shortest(call.timeout if call.timeout is not None else default),
-            self._metadata(call.metadata),
+            self._metadata(call.metadata, traceparent),
             call.credentials,
             call.wait_for_ready,
         )
 
-    def _metadata(self, given: grpc.aio.Metadata | None) -> grpc.aio.Metadata:
+    def _metadata(self, given: grpc.aio.Metadata | None, traceparent: str) -> grpc.aio.Metadata:
         """What the caller gave wins over what we would add."""
         metadata = grpc.aio.Metadata(*(given or ()))
         ours = {
-            telemetry.TRACEPARENT_KEY: telemetry.outgoing(),
+            telemetry.TRACEPARENT_KEY: traceparent,
             telemetry.REQUEST_ID_KEY: telemetry.request_id.get(),
             identity.AUTHORIZATION_KEY: identity.authorization(),
             identity.SERVICE_AUTHORIZATION_KEY: f"Bearer {self._credential.token()}" if self._credential else "",
@@ -136,7 +144,7 @@ def _shortest(timeout: float | None) -> float | None:
 
 
 class _Interceptor:
-    """Each kind hands back the call object itself: awaiting it or wrapping its stream here would lose cancellation."""
+    """One interceptor for each kind of RPC, because that is what gRPC asks for."""
 
     def __init__(self, outgoing: _Outgoing) -> None:
         self._outgoing = outgoing
@@ -144,23 +152,23 @@ class _Interceptor:
 
 class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Continue, client_call_details: Details, request: Any) -> Any:
-        return await continuation(self._outgoing.prepare(client_call_details, streaming=False), request)
+        return await self._outgoing.call(continuation, client_call_details, request, streaming=False)
 
 
 class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Continue, client_call_details: Details, request: Any) -> Any:
-        return await continuation(self._outgoing.prepare(client_call_details, streaming=True), request)
+        return await self._outgoing.call(continuation, client_call_details, request, streaming=True)
 
 
 class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(
         self, continuation: Continue, client_call_details: Details, request_iterator: Any
     ) -> Any:
-        return await continuation(self._outgoing.prepare(client_call_details, streaming=True), request_iterator)
+        return await self._outgoing.call(continuation, client_call_details, request_iterator, streaming=True)
 
 
 class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(
         self, continuation: Continue, client_call_details: Details, request_iterator: Any
     ) -> Any:
-        return await continuation(self._outgoing.prepare(client_call_details, streaming=True), request_iterator)
+        return await self._outgoing.call(continuation, client_call_details, request_iterator, streaming=True)

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from svckit import postgres
-from svckit.events import Bus, Event
+from svckit.events import Bus, Event, sending
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
@@ -120,10 +120,12 @@ class Relay:
             rows = (await connection.execute(oldest)).all()
             if not rows:
                 return 0, 0
-            failures = await self._bus.publish_all([_event(row) for row in rows])
-            stored = [row.id for row, failure in zip(rows, failures, strict=True) if failure is None]
-            ids = literal(stored, ARRAY(BigInteger))
-            await connection.execute(delete(self._table).where(self._table.c.id == any_(ids)))
+            events = [_event(row) for row in rows]
+            with sending(events, outbox=str(self._table)):
+                failures = await self._bus.publish_all(events)
+                stored = [row.id for row, failure in zip(rows, failures, strict=True) if failure is None]
+                ids = literal(stored, ARRAY(BigInteger))
+                await connection.execute(delete(self._table).where(self._table.c.id == any_(ids)))
         self._complain(next((str(failure) for failure in failures if failure is not None), ""))
         return len(rows), len(stored)
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.schema import CreateSchema
 
+from svckit import sql_calls
 from svckit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,8 @@ class Database:
     engine: AsyncEngine
     unpooled: AsyncEngine
     """Opens a connection for each use, and closes it."""
+    name: str = "chatmesh"
+    """What `/metrics` calls the pool."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -64,6 +67,8 @@ class Database:
             async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except (OperationalError, PoolTimeout) as error:
+            if isinstance(error, PoolTimeout):
+                sql_calls.POOL_TIMEOUTS.labels(self.name).inc()
             log.warning("postgres unavailable", error=_first_line(error))
             raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
 
@@ -92,8 +97,11 @@ async def connected(url: str, *, pool_size: int = 10, name: str = "chatmesh") ->
         pool_pre_ping=True,
         pool_recycle=_RECYCLE_SECONDS,
     )
+    unpooled = make(poolclass=NullPool)
+    for engine in (pooled, unpooled):
+        sql_calls.observe(engine, pool=name)
     try:
-        yield Database(pooled, make(poolclass=NullPool))
+        yield Database(pooled, unpooled, name)
     finally:
         await pooled.dispose()
 

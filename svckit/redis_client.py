@@ -1,10 +1,17 @@
-"""Redis: one client a process, whose calls fail rather than hang, and subscriptions that notice a lost connection."""
+"""Redis: one client a process, whose calls fail rather than hang, and subscriptions that notice a lost connection.
+
+Each call has its span and its measurement; of what it is about, only the command is said, never a key or a value.
+"""
 
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import RedisError
+
+from svckit import db_calls
+
+SYSTEM = "redis"
 
 _SECONDS = 2.0
 _SILENCE = 5.0  # seconds after which a subscription that says nothing is pinged, and then given up
@@ -12,7 +19,22 @@ _SILENCE = 5.0  # seconds after which a subscription that says nothing is pinged
 
 def connected(url: str) -> Redis:
     """A client for `async with`. Redis may be away when it is made; a call that hears nothing in two seconds raises."""
-    return Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+    return _Observed.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+
+
+class _Observed(Redis):
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        with db_calls.observed(SYSTEM, str(args[0])):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _ObservedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _ObservedPipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        with db_calls.observed(SYSTEM, "MULTI" if self.is_transaction else "PIPELINE"):
+            return await super().execute(raise_on_error)
 
 
 async def next_message(pubsub: PubSub) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from svckit import logs
@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     chatmesh_env: Literal["development", "production"] = "development"
     log_level: logs.Level = "info"
     log_format: logs.Format = "json"
+    # Where spans go, by OTLP over HTTP; the other OTEL_… variables are read by OpenTelemetry's SDK itself.
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
     # What the processes of the mesh sign their service tokens with; the same in all of them.
     service_secret: Annotated[SecretStr, Field(min_length=32), DEVELOPMENT_ONLY] = SecretStr(
         "chatmesh-development-service-secret"
@@ -79,3 +81,9 @@ def log_settings() -> tuple[logs.Level, logs.Format]:
     level: Any = os.environ.get("LOG_LEVEL")
     format_: Any = os.environ.get("LOG_FORMAT")
     return level if level in get_args(logs.Level) else "info", format_ if format_ in get_args(logs.Format) else "json"
+
+
+def otlp_endpoint() -> str:
+    """OTEL_EXPORTER_OTLP_ENDPOINT, empty where tracing is off; it begins before a process loads its settings."""
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return "" if off else os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import structlog
 
+from svckit import http_calls
 from svckit.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,12 @@ class Wire:
 async def opened(patience: aiohttp.ClientTimeout = _TIMEOUT) -> AsyncIterator[Wire]:
     """A wire that lives as long as the block."""
     headers = {"Accept": "application/json"}
-    async with aiohttp.ClientSession(timeout=patience, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as http:
+    async with aiohttp.ClientSession(
+        timeout=patience,
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[http_calls.observed()],
+    ) as http:
         yield Wire(http)
 
 

@@ -11,6 +11,7 @@ from billing_svc.driver.customers import Customers
 from billing_svc.driver.invoices import Invoices
 from billing_svc.driver.prices import Prices
 from billing_svc.driver.subscriptions import Subscriptions
+from svckit import http_calls
 
 # The version that stripe-python 16.1 is typed for, whatever the account's default is.
 _API_VERSION = "2026-10-28.endive"
@@ -33,7 +34,7 @@ async def connected(*, key: str, url: str, default_card: str = "") -> AsyncItera
     """A driver for the Stripe at `url`, with a pool of connections that lives as long as the block."""
     # At INFO it says two lines a call, which hide ours.
     logging.getLogger("stripe").setLevel(logging.WARNING)
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, trace_configs=[http_calls.observed()]) as session:
         client = stripe.StripeClient(
             key,
             stripe_version=_API_VERSION,

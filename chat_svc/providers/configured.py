@@ -7,6 +7,7 @@ from datetime import timedelta
 from chat_svc.providers import Provider
 from chat_svc.providers.anthropic_wire import AnthropicWire
 from chat_svc.providers.google_wire import GoogleWire
+from chat_svc.providers.observed import Observed
 from chat_svc.providers.openai_wire import OpenAIWire
 from chat_svc.providers.patience import Patience, Patient
 from chat_svc.settings import ChatSettings
@@ -17,7 +18,8 @@ async def providers(settings: ChatSettings) -> AsyncIterator[Mapping[str, Provid
     """Those who run models here, until the block ends."""
     patience = _patience(settings)
     found = {
-        name: Patient(wire, patience=patience) for name, wire in _wires(settings, connect=patience.connect).items()
+        name: Observed(name, Patient(wire, patience=patience))
+        for name, wire in _wires(settings, connect=patience.connect).items()
     }
     try:
         yield found

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from edge.limits.rates import PERIOD, Check, Standing
+from svckit import db_calls, redis_client
 
 # GCRA: the key holds until when the client's requests so far have used up its time, in microseconds of Redis's own
 # clock, so that edges need not agree on theirs. Answers the wait (0: let in) and the debt. One key: any node can do it.
@@ -70,7 +71,8 @@ class SharedCounter:
         self._waiting.append((check, future))
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask_all())
-        return await future
+        with db_calls.observed(redis_client.SYSTEM, "EVALSHA"):
+            return await future
 
     async def _ask_all(self) -> None:
         batch: list[_Waiting] = []

@@ -7,6 +7,7 @@ an exactly-once effect. Services write events through `svckit.outbox`; nothing e
 from svckit.events.bus import DEAD_LETTERS, STREAM, Bus, connected, raise_if_cancelled
 from svckit.events.consumer import consume
 from svckit.events.envelope import BadEvent, Event, MalformedEvent, UnknownEvent, event, received, subject, unpack
+from svckit.events.spans import processing_batch, sending
 
 __all__ = [
     "DEAD_LETTERS",
@@ -19,8 +20,10 @@ __all__ = [
     "connected",
     "consume",
     "event",
+    "processing_batch",
     "raise_if_cancelled",
     "received",
+    "sending",
     "subject",
     "unpack",
 ]

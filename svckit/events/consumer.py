@@ -19,10 +19,10 @@ from sqlalchemy import Table, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from svckit import telemetry
 from svckit.errors import Unavailable
 from svckit.events.bus import STREAM, Bus, raise_if_cancelled
 from svckit.events.envelope import BadEvent, Event, received
+from svckit.events.spans import processing
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
@@ -144,7 +144,7 @@ class _Consumer:
 
     async def _apply_once(self, event: Event) -> str:
         note = insert(self._processed).values(consumer=self._durable, event_id=event.id).on_conflict_do_nothing()
-        with telemetry.span(event.type, parent=event.traceparent):
+        with processing(event, consumer=self._durable):
             async with self._database.transaction() as session:
                 # A second delivery waits here until the first one's transaction has ended.
                 if (await session.execute(note.returning(self._processed.c.event_id))).first() is None:

@@ -18,6 +18,7 @@ from svckit.ids import new_id
 # NATS refuses more than 1 MiB, headers included.
 MAX_DATA_BYTES = 1_000_000
 MESSAGE_ID = "Nats-Msg-Id"
+TRACEPARENT = "ce-traceparent"
 
 
 class BadEvent(Exception):
@@ -105,7 +106,7 @@ def headers(event: Event) -> dict[str, str]:
         "ce-time": event.time.astimezone(UTC).isoformat(),
         "content-type": "application/protobuf",
     }
-    return attributes | ({"ce-traceparent": event.traceparent} if event.traceparent else {})
+    return attributes | ({TRACEPARENT: event.traceparent} if event.traceparent else {})
 
 
 def received(message: Msg) -> Event:
@@ -120,7 +121,7 @@ def received(message: Msg) -> Event:
             about=attributes.get("ce-subject", ""),
             time=_moment(attributes["ce-time"]),
             data=message.data,
-            traceparent=attributes.get("ce-traceparent", ""),
+            traceparent=attributes.get(TRACEPARENT, ""),
         )
     except KeyError as missing:
         raise MalformedEvent(f"no header {missing}") from missing

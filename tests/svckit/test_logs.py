@@ -35,8 +35,8 @@ def test_a_line_is_one_json_object_with_the_ids_of_the_work_at_hand(stream: io.S
         "service": "shop",
         "pieces": 3,
         "request_id": "r-1",
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
+        "trace_id": span.place.trace_id,
+        "span_id": span.place.span_id,
         "user_id": "u-1",
     }
     telemetry.request_id.set("")

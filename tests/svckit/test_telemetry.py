@@ -56,10 +56,11 @@ def test_what_is_written_is_version_00_and_can_be_read_again() -> None:
 
 
 def test_a_span_goes_on_with_its_parents_trace_and_what_leaves_from_it_too() -> None:
-    with telemetry.span("work", parent=f"00-{TRACE_ID}-{SPAN_ID}-00") as inside:
+    with telemetry.span("work", parent=f"00-{TRACE_ID}-{SPAN_ID}-00") as span:
         left = telemetry.parse(telemetry.outgoing())
 
     assert left is not None
+    inside = span.place
     assert (inside.trace_id, inside.sampled) == (left.trace_id, left.sampled) == (TRACE_ID, False)
     assert len({SPAN_ID, inside.span_id, left.span_id}) == 3
 
@@ -67,16 +68,16 @@ def test_a_span_goes_on_with_its_parents_trace_and_what_leaves_from_it_too() -> 
 def test_spans_nest_and_end() -> None:
     with telemetry.span("outer") as outer:
         with telemetry.span("inner") as inner:
-            assert telemetry.current() == inner
-        assert telemetry.current() == outer
+            assert telemetry.current() == inner.place
+        assert telemetry.current() == outer.place
     assert telemetry.current() is None
 
-    assert inner.trace_id == outer.trace_id
+    assert inner.place.trace_id == outer.place.trace_id
 
 
 def test_a_malformed_parent_begins_a_new_trace() -> None:
     with telemetry.span("work", parent="nonsense") as inside:
-        assert inside.trace_id != "0" * 32
+        assert inside.place.trace_id != "0" * 32
 
 
 @pytest.mark.parametrize("offered", ["r-1", "a" * 128, "A.b_c~d-9"])

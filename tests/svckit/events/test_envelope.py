@@ -38,7 +38,7 @@ def test_an_event_belongs_to_the_trace_of_the_work_that_made_it() -> None:
 
     here = telemetry.parse(event.traceparent)
     assert here is not None
-    assert here.trace_id == span.trace_id
+    assert here.trace_id == span.place.trace_id
 
 
 def test_an_event_survives_its_journey_whatever_the_zone_of_its_time() -> None:
