@@ -1,9 +1,11 @@
 """One call of the emulated API, as its handlers see it."""
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 
 from billing_svc.emulator import API_VERSION
-from billing_svc.emulator.clock import Clock
+from billing_svc.emulator.clock import Clock, StoppedClock
+from billing_svc.emulator.expansion import shown
 from billing_svc.emulator.objects import Json, Objects, new_id
 from billing_svc.emulator.params import Params
 from billing_svc.emulator.refusals import missing
@@ -24,6 +26,16 @@ class Call:
     # Where the caller reached us: the beginning of the links to our pages.
     origin: str = ""
     request_id: str = field(default_factory=lambda: new_id("req"))
+
+    def at(self, moment: int) -> "Call":
+        """The same call at another time."""
+        return replace(self, clock=StoppedClock(moment))
+
+    def on_clock_of(self, customer: Json) -> "Call":
+        """The same call at the customer's time: that of the test clock, for those who are on one."""
+        if not (clock := customer["test_clock"]):
+            return self
+        return self.at(self.get("test_helpers.test_clock", clock)["frozen_time"])
 
     def get(self, kind: str, id_: str, *, param: str = "", name: str = "") -> Json:
         """The object, or Stripe's refusal: 404 for one in the path, 400 for one that a parameter names."""
@@ -57,7 +69,7 @@ class Call:
                 "object": "event",
                 "api_version": API_VERSION,
                 "created": self.clock.now(),
-                "data": {"object": about},
+                "data": {"object": shown(self.objects, about)},
                 "livemode": False,
                 "pending_webhooks": int(self.webhooks),
                 "request": {"id": self.request_id, "idempotency_key": self.idempotency_key or None},
@@ -67,5 +79,5 @@ class Call:
         if self.webhooks:
             self.objects.connection.execute(
                 "INSERT INTO deliveries (event, attempts, due, created) VALUES (?, 0, 0, ?)",
-                (event["id"], self.clock.now()),
+                (event["id"], int(time.time())),
             )

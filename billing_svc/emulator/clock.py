@@ -2,8 +2,11 @@
 
 import calendar
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+_MONTHS = {"month": 1, "year": 12}
 
 
 class Clock(Protocol):
@@ -20,6 +23,16 @@ class RealClock:
         return int(time.time())
 
 
+@dataclass(frozen=True, slots=True)
+class StoppedClock:
+    """A moment: that of a test clock, or the one at which something was due."""
+
+    moment: int
+
+    def now(self) -> int:
+        return self.moment
+
+
 def add_months(start: int, months: int) -> int:
     """The same day and time that many months later, or the month's last day if it has no such day.
 
@@ -31,3 +44,14 @@ def add_months(start: int, months: int) -> int:
     year, month = moment.year + years, month + 1
     day = min(moment.day, calendar.monthrange(year, month)[1])
     return int(moment.replace(year=year, month=month, day=day).timestamp())
+
+
+def period_end(anchor: int, interval: str, *, after: int) -> int:
+    """The first end of a period past that moment, when periods are counted from the anchor."""
+    months = _MONTHS[interval]
+    begun, now = datetime.fromtimestamp(anchor, UTC), datetime.fromtimestamp(after, UTC)
+    passed = (now.year - begun.year) * 12 + now.month - begun.month
+    count = max(passed // months, 0)
+    while (end := add_months(anchor, count * months)) <= after:
+        count += 1
+    return end

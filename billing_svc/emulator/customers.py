@@ -23,8 +23,21 @@ def create(call: Call) -> Json:
         "livemode": False,
         "metadata": params.metadata(),
         "name": params.text("name") or None,
+        "next_invoice_sequence": 1,
+        "test_clock": _clock(call),
     }
     return call.put(customer, "customer.created")
+
+
+def update(call: Call) -> Json:
+    """Another default card, or credit (a negative balance)."""
+    customer, params = call.get("customer", call.id), call.params
+    settings = params.child("invoice_settings")
+    if card := settings.text("default_payment_method"):
+        call.get("payment_method", card, param="invoice_settings[default_payment_method]")
+        customer["invoice_settings"] = {"default_payment_method": card}
+    customer["balance"] = params.integer("balance", customer["balance"], least=-99_999_999)
+    return call.put(customer, "customer.updated")
 
 
 def retrieve(call: Call) -> Json:
@@ -50,6 +63,11 @@ def attach(call: Call, method: str, customer: str) -> Json:
     if card.refused_at == "attach":
         raise card.refuse()
     return call.put(charges.payment_method(call, card, customer=customer), "payment_method.attached")
+
+
+def _clock(call: Call) -> str | None:
+    id_ = call.params.text("test_clock")
+    return str(call.get("test_helpers.test_clock", id_, param="test_clock")["id"]) if id_ else None
 
 
 def _attach_again(call: Call, id_: str, customer: str) -> Json:

@@ -2,20 +2,26 @@
 
 `POST /_emulator/faults` with `{"path": "/v1/subscriptions", "effect": "drop", "times": 2}` as JSON spoils the next two
 requests to that path that are to change something. `drop`: it is done, and the connection cut before the answer;
-`hold`: it is done, and no answer comes until the caller gives up; `fail`: it is not done, but answered with a 500 that
-the key then repeats.
-`GET` lists those that still wait.
+`hold`: it is done, and no answer comes until the caller gives up; `delay`: it is done, and the answer comes a second
+later; `fail`: it is not done, but answered with a 500 that the key then repeats.
+With the path `webhooks`, until it is taken back: `hold` keeps them all, `duplicate` sends each twice, `reorder` sends
+what waits newest first. `GET` lists the faults that still wait, `DELETE` takes all
+of them back, or those of one `?effect=`.
 """
 
 import asyncio
-from typing import Literal
+from typing import Literal, Self
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from billing_svc.emulator.refusals import Refused
 
+WEBHOOKS = "webhooks"
+_ON_WEBHOOKS = ("hold", "duplicate", "reorder")
+_ON_REQUESTS = ("drop", "hold", "delay", "fail")
 _HOLD_SECONDS = 3600
+_DELAY_SECONDS = 1
 
 
 class Fault(BaseModel):
@@ -23,9 +29,15 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    path: str = Field(pattern="^/v1/")
-    effect: Literal["drop", "hold", "fail"]
+    path: str = Field(pattern="^(/v1/.+|webhooks)$")
+    effect: Literal["drop", "hold", "delay", "fail", "duplicate", "reorder"]
     times: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _effect_fits(self) -> Self:
+        if self.effect not in (_ON_WEBHOOKS if self.path == WEBHOOKS else _ON_REQUESTS):
+            raise ValueError(f"effect: {self.effect} is nothing that happens to {self.path}")
+        return self
 
 
 class Faults:
@@ -44,8 +56,19 @@ class Faults:
     async def list_all(self, _request: web.Request) -> web.Response:
         return web.json_response([fault.model_dump() for fault in self._waiting])
 
+    async def forget(self, request: web.Request) -> web.Response:
+        effect = request.query.get("effect")
+        self._waiting = [fault for fault in self._waiting if effect and fault.effect != effect]
+        return web.Response(status=204)
+
+    def on_webhooks(self, effect: str) -> bool:
+        """Whether that happens to webhooks for now."""
+        return any((fault.path, fault.effect) == (WEBHOOKS, effect) for fault in self._waiting)
+
     async def strike(self, request: web.Request) -> None:
         """Spoil the answer to this request, which was done, if its turn has come."""
+        if self._take(request, "delay"):
+            await asyncio.sleep(_DELAY_SECONDS)
         if self._take(request, "hold"):
             await asyncio.sleep(_HOLD_SECONDS)
         elif self._take(request, "drop") and request.transport:

@@ -62,6 +62,21 @@ class Params:
             raise Refused(message, code="parameter_invalid_integer", param=self._full(name))
         return int(text)
 
+    def boolean(self, name: str, *, default: bool = False) -> bool:
+        return self.choice(name, ("true", "false"), str(default).lower()) == "true"
+
+    def percent(self, name: str) -> float | None:
+        """More than 0 and at most 100, with two decimals; None when it is not given."""
+        if not (text := self.text(name)):
+            return None
+        if not re.fullmatch(r"\d{1,3}(\.\d{1,2})?", text) or not 0 < float(text) <= 100:
+            raise Refused(f"Invalid percentage: {text}", param=self._full(name))
+        return float(text)
+
+    def given(self, name: str) -> bool:
+        """Whether the request says anything about it."""
+        return name in self._values
+
     def texts(self, name: str) -> list[str]:
         """A list of strings; none when it is not given."""
         return [value for value in self._take_object(name).values() if isinstance(value, str)]

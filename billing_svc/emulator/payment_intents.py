@@ -70,13 +70,15 @@ def authenticate(call: Call, *, proven: bool) -> Json:
     return _charged(call, intent, card)
 
 
-def paid(call: Call, *, amount: int, currency: str, customer: str, method: Json) -> Json:
-    """An intent that the card paid at once, such as an invoice's. Raises the bank's refusal."""
-    card = CARDS_BY_LAST4[method["card"]["last4"]]
-    if card.refused_at == "charge":
-        raise card.refuse()
-    intent = _blank(call, amount=amount, currency=currency, customer=customer, description="", metadata={})
-    return _charged(call, intent | {"payment_method": method["id"]}, card)
+def for_invoice(call: Call, invoice: Json, method: Json) -> Json:
+    """The invoice's one payment, tried with this card; its status says what became of it."""
+    if known := invoice["payments"]["data"]:
+        intent = call.get("payment_intent", known[0]["payment"]["payment_intent"])
+    else:
+        of_invoice = {"amount": invoice["amount_due"], "currency": invoice["currency"], "customer": invoice["customer"]}
+        intent = _blank(call, **of_invoice, description="", metadata={})
+    _confirmed(call, intent, method)
+    return call.get("payment_intent", intent["id"])
 
 
 def _blank(

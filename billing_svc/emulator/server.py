@@ -1,5 +1,6 @@
 """The HTTP server: who may call, which handler answers, and one transaction around the two."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,85 +10,54 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import web
 
-from billing_svc.emulator import (
-    API_VERSION,
-    answers,
-    catalog,
-    customers,
-    events,
-    invoices,
-    payment_intents,
-    portal,
-    refunds,
-    setup_intents,
-    subscriptions,
-)
+from billing_svc.emulator import API_VERSION, answers, expansion
 from billing_svc.emulator.answers import Answer
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.clock import Clock, RealClock
 from billing_svc.emulator.faults import Faults
 from billing_svc.emulator.objects import Json, Objects, new_id
 from billing_svc.emulator.params import Params, decode
+from billing_svc.emulator.passing import catch_up
 from billing_svc.emulator.refusals import Refused
+from billing_svc.emulator.routes import ROUTES, Handler
 from billing_svc.emulator.webhooks import Deliveries
 from svckit.process import background
 
 log = structlog.get_logger(__name__)
 
-# A refusal that is returned, not raised, keeps what was done: a declined payment stays there as one.
-Handler = Callable[[Call], Json | Refused]
-
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", "/v1/customers", customers.create),
-    ("GET", "/v1/customers/{id}", customers.retrieve),
-    ("POST", "/v1/payment_methods/{id}/attach", customers.attach_card),
-    ("POST", "/v1/products", catalog.create_product),
-    ("POST", "/v1/prices", catalog.create_price),
-    ("GET", "/v1/prices", catalog.list_prices),
-    ("POST", "/v1/subscriptions", subscriptions.create),
-    ("GET", "/v1/subscriptions", subscriptions.list_all),
-    ("GET", "/v1/subscriptions/{id}", subscriptions.retrieve),
-    ("DELETE", "/v1/subscriptions/{id}", subscriptions.cancel),
-    ("GET", "/v1/invoices", invoices.list_all),
-    ("GET", "/v1/invoices/{id}", invoices.retrieve),
-    ("POST", "/v1/payment_intents", payment_intents.create),
-    ("GET", "/v1/payment_intents", payment_intents.list_all),
-    ("GET", "/v1/payment_intents/{id}", payment_intents.retrieve),
-    ("POST", "/v1/payment_intents/{id}/confirm", payment_intents.confirm),
-    ("POST", "/v1/payment_intents/{id}/cancel", payment_intents.cancel),
-    ("POST", "/v1/refunds", refunds.create),
-    ("GET", "/v1/refunds", refunds.list_all),
-    ("GET", "/v1/refunds/{id}", refunds.retrieve),
-    ("POST", "/v1/setup_intents", setup_intents.create),
-    ("GET", "/v1/setup_intents/{id}", setup_intents.retrieve),
-    ("POST", "/v1/setup_intents/{id}/confirm", setup_intents.confirm),
-    ("POST", "/v1/billing_portal/sessions", portal.create_session),
-    ("GET", "/v1/customers/{id}/payment_methods", customers.list_cards),
-    ("GET", "/v1/events", events.list_all),
-    ("GET", "/v1/events/{id}", events.retrieve),
-)
 _KEY = re.compile(r"Bearer sk_test_\w+")
 _SHUTDOWN_SECONDS = 1.0
+_TICK_SECONDS = 10.0
 
 
 class Emulator:
     """Answers Stripe's API from the file of objects."""
 
-    def __init__(self, *, objects: Objects, clock: Clock, deliveries: Deliveries | None) -> None:
+    def __init__(self, *, objects: Objects, clock: Clock, faults: Faults, deliveries: Deliveries | None) -> None:
         self._objects = objects
         self._clock = clock
         self._deliveries = deliveries
-        self._faults = Faults()
+        self._faults = faults
 
     def app(self) -> web.Application:
         app = web.Application()
-        for method, path, handler in _ROUTES:
+        for method, path, handler in ROUTES:
             app.router.add_route(method, path, self._served_by(handler))
         app.router.add_post("/_emulator/faults", self._faults.add)
         app.router.add_get("/_emulator/faults", self._faults.list_all)
+        app.router.add_delete("/_emulator/faults", self._faults.forget)
         app.router.add_get("/readyz", _ready)
         app.router.add_route("*", "/{rest:.*}", _unknown)
         return app
+
+    async def keep_time(self) -> None:
+        """For ever: let happen what is due to the customers who live in real time."""
+        while True:
+            with self._objects.transaction():
+                catch_up(Call(self._objects, self._clock, Params({}), webhooks=self._deliveries is not None))
+            if self._deliveries:
+                self._deliveries.wake()
+            await asyncio.sleep(_TICK_SECONDS)
 
     def _served_by(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
@@ -134,8 +104,8 @@ class Emulator:
             webhooks=self._deliveries is not None,
             origin=f"{request.scheme}://{request.host}",
         )
-        call.params.texts("expand")  # every endpoint takes it; a handler without anything to expand ignores it
         try:
+            wanted = expansion.paths(call.params.texts("expand"))
             with self._objects.transaction():
                 if failure := self._faults.failure(request):
                     raise failure
@@ -143,22 +113,24 @@ class Emulator:
                 call.params.refuse_unknown()
         except Refused as refused:
             return Answer(refused.status, refused.envelope())
-        return Answer(200, answer) if isinstance(answer, dict) else Answer(answer.status, answer.envelope())
+        if isinstance(answer, Refused):
+            return Answer(answer.status, answer.envelope())
+        return Answer(200, expansion.shown(self._objects, answer, wanted))
 
 
 @asynccontextmanager
 async def running(*, listen: str, data: Path, webhook_url: str, webhook_secret: str) -> AsyncIterator[str]:
     """Serve on `host:port` from the file `data`; yields the server's URL."""
-    clock = RealClock()
     async with AsyncExitStack() as stack:
         objects = Objects(data)
         stack.callback(objects.close)
-        deliveries = None
+        deliveries, faults = None, Faults()
         if webhook_url:
-            deliveries = Deliveries(objects=objects, clock=clock, url=webhook_url, secret=webhook_secret)
+            deliveries = Deliveries(objects=objects, faults=faults, url=webhook_url, secret=webhook_secret)
             await stack.enter_async_context(background(deliveries.run))
-        app = Emulator(objects=objects, clock=clock, deliveries=deliveries).app()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        emulator = Emulator(objects=objects, clock=RealClock(), faults=faults, deliveries=deliveries)
+        await stack.enter_async_context(background(emulator.keep_time))
+        runner = web.AppRunner(emulator.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host, _, port = listen.rpartition(":")

@@ -12,7 +12,7 @@ import time
 import aiohttp
 import structlog
 
-from billing_svc.emulator.clock import Clock
+from billing_svc.emulator.faults import Faults
 from billing_svc.emulator.objects import Objects
 
 log = structlog.get_logger(__name__)
@@ -32,12 +32,12 @@ def signature(payload: bytes, secret: str, *, now: int) -> str:
 class Deliveries:
     """Sends what waits in the file, oldest first; the file remembers it over a crash.
 
-    The clock stamps the signatures; the pauses between tries are the machine's own time, whatever the clock says.
+    Signatures and pauses are of the machine's own time, whatever a test clock says.
     """
 
-    def __init__(self, *, objects: Objects, clock: Clock, url: str, secret: str) -> None:
+    def __init__(self, *, objects: Objects, faults: Faults, url: str, secret: str) -> None:
         self._objects = objects
-        self._clock = clock
+        self._faults = faults
         self._url = url
         self._secret = secret
         self._news = asyncio.Event()
@@ -57,8 +57,11 @@ class Deliveries:
                 await self._pause()
 
     def _due(self) -> list[tuple[str, int, int]]:
+        if self._faults.on_webhooks("hold"):
+            return []
         query = "SELECT event, attempts, created FROM deliveries WHERE due <= ? ORDER BY rowid LIMIT 100"
-        return self._objects.connection.execute(query, (time.time(),)).fetchall()
+        due: list[tuple[str, int, int]] = self._objects.connection.execute(query, (time.time(),)).fetchall()
+        return due[::-1] if self._faults.on_webhooks("reorder") else due
 
     async def _pause(self) -> None:
         try:
@@ -69,7 +72,9 @@ class Deliveries:
 
     async def _deliver(self, session: aiohttp.ClientSession, event: str, attempts: int, created: int) -> None:
         done = await self._taken(session, event)
-        if done or self._clock.now() - created > _GIVE_UP_SECONDS:
+        if self._faults.on_webhooks("duplicate"):
+            await self._taken(session, event)
+        if done or time.time() - created > _GIVE_UP_SECONDS:
             self._objects.connection.execute("DELETE FROM deliveries WHERE event = ?", (event,))
             return
         due = time.time() + min(2.0**attempts, _LONGEST_PAUSE)
@@ -81,7 +86,7 @@ class Deliveries:
         payload = json.dumps(self._objects.find("event", event)).encode()
         headers = {
             "content-type": "application/json; charset=utf-8",
-            "stripe-signature": signature(payload, self._secret, now=self._clock.now()),
+            "stripe-signature": signature(payload, self._secret, now=int(time.time())),
         }
         try:
             async with session.post(self._url, data=payload, headers=headers) as response:

@@ -20,9 +20,14 @@ class StripeSide:
     session: aiohttp.ClientSession
 
     async def spoil(self, path: str, effect: str, *, times: int = 1) -> None:
-        """Have the answers to the next changes at that path lost, after they were done."""
+        """Have something happen to the next changes at that path, or to `webhooks`; see the emulator's faults."""
         fault = {"path": path, "effect": effect, "times": times}
         async with self.session.post(f"{self.url}/_emulator/faults", json=fault) as response:
+            response.raise_for_status()
+
+    async def mend(self, effect: str) -> None:
+        """Take faults of that effect back."""
+        async with self.session.delete(f"{self.url}/_emulator/faults?effect={effect}") as response:
             response.raise_for_status()
 
     async def faults(self) -> list[str]:

@@ -12,6 +12,7 @@ import aiohttp
 import stripe
 from aiohttp import web
 
+from billing_svc.emulator import server
 from svckit.local.ports import free_port
 from tests.billing_svc.stripe_side import StripeSide, looking_at
 from tests.waiting import until
@@ -83,6 +84,29 @@ async def test_a_webhook_outlives_a_kill_and_verifies_with_the_sdk(tmp_path: Pat
 
     assert event.type == "customer.created"
     assert event.data.object["id"] == made.id
+
+
+async def test_webhooks_are_held_doubled_and_reordered_on_request(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        _listening(port) as received,
+        server.running(
+            listen="127.0.0.1:0",
+            data=tmp_path / "e.sqlite",
+            webhook_url=f"http://127.0.0.1:{port}/",
+            webhook_secret=_SECRET,
+        ) as url,
+        looking_at(url) as side,
+    ):
+        for effect in ("hold", "reorder", "duplicate"):
+            await side.spoil("webhooks", effect)
+        made = [(await side.client.v1.customers.create_async({})).id for _ in range(2)]
+        held = received.empty()
+        await side.mend("hold")
+        heard = [(await asyncio.wait_for(received.get(), timeout=30)).data.object["id"] for _ in range(4)]
+
+    assert held
+    assert heard == [made[1], made[1], made[0], made[0]]
 
 
 @asynccontextmanager

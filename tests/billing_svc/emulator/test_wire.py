@@ -71,10 +71,10 @@ async def test_everything_that_happened_is_an_event(stripe_side: StripeSide) -> 
 
     assert [event["type"] for event in events] == [
         "payment_method.attached",
-        "charge.succeeded",
-        "payment_intent.succeeded",
         "invoice.created",
         "invoice.finalized",
+        "charge.succeeded",
+        "payment_intent.succeeded",
         "invoice.paid",
         "invoice.payment_succeeded",
         "customer.subscription.created",

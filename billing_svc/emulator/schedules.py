@@ -1,0 +1,129 @@
+"""Subscription schedules: the price that follows at the end of the period, until it is taken back or entered."""
+
+from billing_svc.emulator.call import Call
+from billing_svc.emulator.items import item_of, with_item
+from billing_svc.emulator.objects import Json, new_id
+from billing_svc.emulator.params import Params
+from billing_svc.emulator.refusals import Refused
+
+
+def create(call: Call) -> Json:
+    """From a subscription: its running period is the first phase."""
+    id_ = call.params.required("from_subscription")
+    subscription = call.get("subscription", id_, param="from_subscription")
+    if subscription["schedule"]:
+        message = "You cannot migrate a subscription that is already attached to a schedule."
+        raise Refused(message, param="from_subscription")
+    item = item_of(subscription)
+    call = call.on_clock_of(call.get("customer", subscription["customer"]))
+    phase = _phase(item["price"]["id"], item["current_period_start"], item["current_period_end"])
+    schedule = {
+        "id": new_id("sub_sched"),
+        "object": "subscription_schedule",
+        "canceled_at": None,
+        "completed_at": None,
+        "created": call.clock.now(),
+        "current_phase": {"start_date": phase["start_date"], "end_date": phase["end_date"]},
+        "customer": subscription["customer"],
+        "end_behavior": "release",
+        "livemode": False,
+        "metadata": call.params.metadata(),
+        "phases": [phase],
+        "released_at": None,
+        "released_subscription": None,
+        "status": "active",
+        "subscription": id_,
+        "test_clock": subscription["test_clock"],
+    }
+    call.put(subscription | {"schedule": schedule["id"]}, "customer.subscription.updated")
+    return call.put(schedule, "subscription_schedule.created")
+
+
+def retrieve(call: Call) -> Json:
+    return call.get("subscription_schedule", call.id)
+
+
+def update(call: Call) -> Json:
+    """The first phase stays the running one; the second, of one period, begins where it ends."""
+    schedule = _active(call)
+    call.params.choice("end_behavior", ("release",), "release")
+    call.params.choice("proration_behavior", ("none",), "none")
+    match call.params.children("phases"):
+        case [first, second]:
+            phases = _phases(call, schedule, first, second)
+        case _:
+            raise Refused("The emulator knows schedules of exactly two phases.", param="phases")
+    metadata = schedule["metadata"] | call.params.metadata()
+    return call.put(schedule | {"phases": phases, "metadata": metadata}, "subscription_schedule.updated")
+
+
+def release(call: Call) -> Json:
+    """Let the subscription go on as it is."""
+    schedule = _active(call)
+    subscription = call.get("subscription", schedule["subscription"])
+    call.put(subscription | {"schedule": None}, "customer.subscription.updated")
+    return _released(call, schedule)
+
+
+def entered(call: Call, subscription: Json) -> Json:
+    """The subscription at the end of its period, with the price that was scheduled; the schedule is done with then."""
+    if not subscription["schedule"]:
+        return subscription
+    schedule = call.get("subscription_schedule", subscription["schedule"])
+    _released(call, schedule)
+    free = subscription | {"schedule": None}
+    if len(schedule["phases"]) == 1:
+        return free
+    price = call.get("price", schedule["phases"][1]["items"][0]["price"])
+    before = item_of(subscription)
+    if price["recurring"]["interval"] != before["price"]["recurring"]["interval"]:
+        free |= {"billing_cycle_anchor": before["current_period_end"]}
+    return with_item(free, price=price)
+
+
+def _active(call: Call) -> Json:
+    schedule = call.get("subscription_schedule", call.id)
+    if schedule["status"] != "active":
+        raise Refused(f"You cannot change a subscription schedule that is {schedule['status']}.", param="id")
+    return schedule
+
+
+def _released(call: Call, schedule: Json) -> Json:
+    ended = {"status": "released", "released_at": call.clock.now(), "current_phase": None}
+    moved = {"released_subscription": schedule["subscription"], "subscription": None}
+    return call.put(schedule | ended | moved, "subscription_schedule.released")
+
+
+def _phases(call: Call, schedule: Json, first: Params, second: Params) -> list[Json]:
+    running = schedule["phases"][0]
+    start = first.integer("start_date", most=2**40)
+    end = first.integer("end_date", most=2**40)
+    if (start, end) != (running["start_date"], running["end_date"]):
+        raise Refused("The first phase must be the running one.", param="phases[0][start_date]")
+    _price(call, first)
+    duration = second.child("duration")
+    interval = duration.choice("interval", ("month", "year"), "")
+    duration.integer("interval_count", 1, least=1, most=1)
+    price = _price(call, second)
+    if price["recurring"]["interval"] != interval:
+        raise Refused("The emulator knows phases of one period only.", param="phases[1][duration]")
+    return [running, _phase(price["id"], end, None)]
+
+
+def _price(call: Call, phase: Params) -> Json:
+    match phase.children("items"):
+        case [item]:
+            return call.get("price", item.required("price"), param="phases[items][price]")
+        case _:
+            raise Refused("The emulator knows phases of exactly one item.", param="phases[items]")
+
+
+def _phase(price: str, start: int, end: int | None) -> Json:
+    return {
+        "start_date": start,
+        "end_date": end,
+        "items": [{"price": price, "quantity": 1, "metadata": {}}],
+        "discounts": [],
+        "metadata": {},
+        "proration_behavior": "none",
+    }
