@@ -229,10 +229,13 @@ class Plan(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    TRIAL_DAYS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Such as `free`, `pro`, `team`."""
     name: _builtins.str
     """For people."""
+    trial_days: _builtins.int
+    """How long it may be tried for nothing, once a customer; 0: not at all."""
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]: ...
     @_builtins.property
@@ -244,10 +247,11 @@ class Plan(_message.Message):
         name: _builtins.str = ...,
         prices: _abc.Iterable[Global___Price] | None = ...,
         limits: Global___PlanLimits | None = ...,
+        trial_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "name", b"name", "prices", b"prices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "limits", b"limits", "name", b"name", "prices", b"prices", "trial_days", b"trial_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,6 +339,8 @@ class Subscription(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CANCEL_TIME_FIELD_NUMBER: _builtins.int
     CLIENT_SECRET_FIELD_NUMBER: _builtins.int
+    PENDING_INTERVAL_FIELD_NUMBER: _builtins.int
+    PENDING_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     plan_id: _builtins.str
@@ -343,9 +349,11 @@ class Subscription(_message.Message):
     cancel_at_period_end: _builtins.bool
     """Whether it ends with the period."""
     pending_plan_id: _builtins.str
-    """The plan that follows at the end of the period; empty: the same."""
+    """The plan that follows at the end of the period, or once the payment of `client_secret` is confirmed; empty: the same."""
     client_secret: _builtins.str
-    """For Stripe's form, while the first payment needs the customer."""
+    """For Stripe's form, while a payment needs the customer."""
+    pending_interval: Global___Interval.ValueType
+    """Of the plan that follows."""
     @_builtins.property
     def amount(self) -> Global___Money:
         """What a period costs."""
@@ -360,6 +368,10 @@ class Subscription(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def cancel_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def pending_time(self) -> _timestamp_pb2.Timestamp:
+        """When the plan that follows begins; absent while it waits for a payment."""
+
     def __init__(
         self,
         *,
@@ -376,10 +388,12 @@ class Subscription(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         cancel_time: _timestamp_pb2.Timestamp | None = ...,
         client_secret: _builtins.str = ...,
+        pending_interval: Global___Interval.ValueType = ...,
+        pending_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "cancel_time", b"cancel_time", "create_time", b"create_time", "current_period_end_time", b"current_period_end_time", "current_period_start_time", b"current_period_start_time", "trial_end_time", b"trial_end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "cancel_time", b"cancel_time", "create_time", b"create_time", "current_period_end_time", b"current_period_end_time", "current_period_start_time", b"current_period_start_time", "pending_time", b"pending_time", "trial_end_time", b"trial_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "cancel_at_period_end", b"cancel_at_period_end", "cancel_time", b"cancel_time", "client_secret", b"client_secret", "create_time", b"create_time", "current_period_end_time", b"current_period_end_time", "current_period_start_time", b"current_period_start_time", "id", b"id", "interval", b"interval", "pending_plan_id", b"pending_plan_id", "plan_id", b"plan_id", "status", b"status", "trial_end_time", b"trial_end_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "cancel_at_period_end", b"cancel_at_period_end", "cancel_time", b"cancel_time", "client_secret", b"client_secret", "create_time", b"create_time", "current_period_end_time", b"current_period_end_time", "current_period_start_time", b"current_period_start_time", "id", b"id", "interval", b"interval", "pending_interval", b"pending_interval", "pending_plan_id", b"pending_plan_id", "pending_time", b"pending_time", "plan_id", b"plan_id", "status", b"status", "trial_end_time", b"trial_end_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -771,16 +785,20 @@ class ListPlansResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLANS_FIELD_NUMBER: _builtins.int
+    LIVEMODE_FIELD_NUMBER: _builtins.int
+    livemode: _builtins.bool
+    """Whether real money moves; false with a test key, and with the emulator."""
     @_builtins.property
     def plans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Plan]: ...
     def __init__(
         self,
         *,
         plans: _abc.Iterable[Global___Plan] | None = ...,
+        livemode: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plans", b"plans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["livemode", b"livemode", "plans", b"plans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -893,6 +911,7 @@ class CreateSubscriptionRequest(_message.Message):
     PAYMENT_METHOD_FIELD_NUMBER: _builtins.int
     COUPON_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     interval: Global___Interval.ValueType
     """Absent: a month."""
@@ -904,6 +923,8 @@ class CreateSubscriptionRequest(_message.Message):
     """Empty: none."""
     idempotency_key: _builtins.str
     """Made by the client; a repeat within 24 hours answers the first subscription."""
+    trial: _builtins.bool
+    """Begin with the plan's trial, which needs no card: without one it pauses at the end."""
     def __init__(
         self,
         *,
@@ -913,10 +934,11 @@ class CreateSubscriptionRequest(_message.Message):
         payment_method: _builtins.str = ...,
         coupon: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
+        trial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coupon", b"coupon", "currency", b"currency", "idempotency_key", b"idempotency_key", "interval", b"interval", "payment_method", b"payment_method", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coupon", b"coupon", "currency", b"currency", "idempotency_key", b"idempotency_key", "interval", b"interval", "payment_method", b"payment_method", "plan_id", b"plan_id", "trial", b"trial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -961,11 +983,11 @@ class UpdateSubscriptionRequest(_message.Message):
     interval: Global___Interval.ValueType
     """Absent: as it is."""
     coupon: _builtins.str
-    """Empty: none."""
+    """Takes the place of the one there is; empty: as it is."""
     preview_token: _builtins.str
     """From PreviewSubscription: charge exactly that, or nothing."""
     idempotency_key: _builtins.str
-    """Made by the client."""
+    """Made by the client; a repeat within 24 hours changes nothing more."""
     def __init__(
         self,
         *,
@@ -1068,7 +1090,7 @@ class PreviewSubscriptionRequest(_message.Message):
     interval: Global___Interval.ValueType
     """Absent: as it is."""
     coupon: _builtins.str
-    """Empty: none."""
+    """Takes the place of the one there is; empty: as it is."""
     def __init__(
         self,
         *,
@@ -1096,11 +1118,14 @@ class PreviewSubscriptionResponse(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     PREVIEW_TOKEN_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    LIVEMODE_FIELD_NUMBER: _builtins.int
     preview_token: _builtins.str
     """For UpdateSubscription; good for 10 minutes."""
+    livemode: _builtins.bool
+    """Whether real money would move."""
     @_builtins.property
     def amount_due(self) -> Global___Money:
-        """What is charged at once; zero for a change at the end of the period."""
+        """What is charged at once, after the customer's credit; zero for a change at the end of the period."""
 
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvoiceLine]: ...
@@ -1120,10 +1145,11 @@ class PreviewSubscriptionResponse(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         preview_token: _builtins.str = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        livemode: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount_due", b"amount_due", "effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_due", b"amount_due", "effective_time", b"effective_time", "lines", b"lines", "preview_token", b"preview_token", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_due", b"amount_due", "effective_time", b"effective_time", "lines", b"lines", "livemode", b"livemode", "preview_token", b"preview_token", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

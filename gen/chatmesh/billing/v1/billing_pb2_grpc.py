@@ -192,12 +192,16 @@ class BillingServiceServicer:
     def CreateSubscription(self, request, context):
         """CreateSubscription subscribes the caller to a plan.
 
+        A card whose bank wants to see its owner leaves the subscription `INCOMPLETE`, with a client secret for Stripe's
+        form; without the confirmation it expires after 23 hours.
+
         201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
         INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
         FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+        FAILED_PRECONDITION: the caller had a trial already (reason TRIAL_USED), or the plan has none (TRIAL_NOT_OFFERED).
         UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -207,8 +211,23 @@ class BillingServiceServicer:
     def UpdateSubscription(self, request, context):
         """UpdateSubscription changes the plan: an upgrade now, a downgrade at the end of the period.
 
+        An upgrade, which may go to a longer interval, is charged at once and takes effect when it is paid. If the card's
+        bank wants to see its owner, the subscription stays as it is with a client secret for Stripe's form, and changes
+        once the payment is confirmed. A cheaper plan or a shorter interval follows when the paid period ends;
+        ResumeSubscription takes it back until then.
+
         NOT_FOUND: no such subscription, or it is not the caller's.
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+        INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
+        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
+        ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+        FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+        FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
+        (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
+        FAILED_PRECONDITION: the card must be confirmed, which cannot go with a coupon (reason AUTHENTICATION_REQUIRED).
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,7 +236,10 @@ class BillingServiceServicer:
     def CancelSubscription(self, request, context):
         """CancelSubscription cancels at the end of the paid period, or now.
 
+        What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
+
         NOT_FOUND: no such subscription, or it is not the caller's.
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -227,16 +249,24 @@ class BillingServiceServicer:
         """PreviewSubscription answers exactly what a change would charge, and a token to have it so.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+        FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
+        (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSubscription(self, request, context):
-        """ResumeSubscription takes back a cancellation or a pending downgrade before it takes effect.
+        """ResumeSubscription takes back a cancellation, a pending change or a pause.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
         FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
+        FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
+        declined (CARD_DECLINED).
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

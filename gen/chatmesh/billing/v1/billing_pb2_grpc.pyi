@@ -45,35 +45,65 @@ class BillingServiceStub:
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CreateSubscriptionRequest, _billing_pb2.CreateSubscriptionResponse]
     """CreateSubscription subscribes the caller to a plan.
 
+    A card whose bank wants to see its owner leaves the subscription `INCOMPLETE`, with a client secret for Stripe's
+    form; without the confirmation it expires after 23 hours.
+
     201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
     INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
     FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
     FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+    FAILED_PRECONDITION: the caller had a trial already (reason TRIAL_USED), or the plan has none (TRIAL_NOT_OFFERED).
     UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.UpdateSubscriptionRequest, _billing_pb2.UpdateSubscriptionResponse]
     """UpdateSubscription changes the plan: an upgrade now, a downgrade at the end of the period.
 
+    An upgrade, which may go to a longer interval, is charged at once and takes effect when it is paid. If the card's
+    bank wants to see its owner, the subscription stays as it is with a client secret for Stripe's form, and changes
+    once the payment is confirmed. A cheaper plan or a shorter interval follows when the paid period ends;
+    ResumeSubscription takes it back until then.
+
     NOT_FOUND: no such subscription, or it is not the caller's.
+    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+    INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
+    INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
+    ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+    FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+    FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
+    (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
+    FAILED_PRECONDITION: the card must be confirmed, which cannot go with a coupon (reason AUTHENTICATION_REQUIRED).
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     CancelSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CancelSubscriptionRequest, _billing_pb2.CancelSubscriptionResponse]
     """CancelSubscription cancels at the end of the paid period, or now.
 
+    What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
+
     NOT_FOUND: no such subscription, or it is not the caller's.
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     PreviewSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.PreviewSubscriptionRequest, _billing_pb2.PreviewSubscriptionResponse]
     """PreviewSubscription answers exactly what a change would charge, and a token to have it so.
 
     NOT_FOUND: no such subscription, or it is not the caller's.
+    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+    FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
+    (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     ResumeSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ResumeSubscriptionRequest, _billing_pb2.ResumeSubscriptionResponse]
-    """ResumeSubscription takes back a cancellation or a pending downgrade before it takes effect.
+    """ResumeSubscription takes back a cancellation, a pending change or a pause.
 
     NOT_FOUND: no such subscription, or it is not the caller's.
     FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
+    FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
+    declined (CARD_DECLINED).
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CreatePaymentRequest, _billing_pb2.CreatePaymentResponse]
     """CreatePayment charges the caller once, however often it is repeated with the same key.
@@ -172,35 +202,65 @@ class BillingServiceAsyncStub(BillingServiceStub):
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CreateSubscriptionRequest, _billing_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
     """CreateSubscription subscribes the caller to a plan.
 
+    A card whose bank wants to see its owner leaves the subscription `INCOMPLETE`, with a client secret for Stripe's
+    form; without the confirmation it expires after 23 hours.
+
     201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
     INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
     FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
     FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+    FAILED_PRECONDITION: the caller had a trial already (reason TRIAL_USED), or the plan has none (TRIAL_NOT_OFFERED).
     UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     UpdateSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.UpdateSubscriptionRequest, _billing_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
     """UpdateSubscription changes the plan: an upgrade now, a downgrade at the end of the period.
 
+    An upgrade, which may go to a longer interval, is charged at once and takes effect when it is paid. If the card's
+    bank wants to see its owner, the subscription stays as it is with a client secret for Stripe's form, and changes
+    once the payment is confirmed. A cheaper plan or a shorter interval follows when the paid period ends;
+    ResumeSubscription takes it back until then.
+
     NOT_FOUND: no such subscription, or it is not the caller's.
+    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+    INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
+    INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
+    ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+    FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+    FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
+    (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
+    FAILED_PRECONDITION: the card must be confirmed, which cannot go with a coupon (reason AUTHENTICATION_REQUIRED).
+    UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
     """
     CancelSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CancelSubscriptionRequest, _billing_pb2.CancelSubscriptionResponse]  # type: ignore[assignment]
     """CancelSubscription cancels at the end of the paid period, or now.
 
+    What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
+
     NOT_FOUND: no such subscription, or it is not the caller's.
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     PreviewSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.PreviewSubscriptionRequest, _billing_pb2.PreviewSubscriptionResponse]  # type: ignore[assignment]
     """PreviewSubscription answers exactly what a change would charge, and a token to have it so.
 
     NOT_FOUND: no such subscription, or it is not the caller's.
+    INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+    FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
+    (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     ResumeSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.ResumeSubscriptionRequest, _billing_pb2.ResumeSubscriptionResponse]  # type: ignore[assignment]
-    """ResumeSubscription takes back a cancellation or a pending downgrade before it takes effect.
+    """ResumeSubscription takes back a cancellation, a pending change or a pause.
 
     NOT_FOUND: no such subscription, or it is not the caller's.
     FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
+    FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
+    declined (CARD_DECLINED).
+    UNAVAILABLE: Stripe does not answer; repeat it.
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_billing_pb2.CreatePaymentRequest, _billing_pb2.CreatePaymentResponse]  # type: ignore[assignment]
     """CreatePayment charges the caller once, however often it is repeated with the same key.
@@ -316,12 +376,16 @@ class BillingServiceServicer:
     ) -> _typing.Union[_billing_pb2.CreateSubscriptionResponse, _abc.Awaitable[_billing_pb2.CreateSubscriptionResponse]]:
         """CreateSubscription subscribes the caller to a plan.
 
+        A card whose bank wants to see its owner leaves the subscription `INCOMPLETE`, with a client secret for Stripe's
+        form; without the confirmation it expires after 23 hours.
+
         201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
         INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
         FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
+        FAILED_PRECONDITION: the caller had a trial already (reason TRIAL_USED), or the plan has none (TRIAL_NOT_OFFERED).
         UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
 
@@ -332,8 +396,23 @@ class BillingServiceServicer:
     ) -> _typing.Union[_billing_pb2.UpdateSubscriptionResponse, _abc.Awaitable[_billing_pb2.UpdateSubscriptionResponse]]:
         """UpdateSubscription changes the plan: an upgrade now, a downgrade at the end of the period.
 
+        An upgrade, which may go to a longer interval, is charged at once and takes effect when it is paid. If the card's
+        bank wants to see its owner, the subscription stays as it is with a client secret for Stripe's form, and changes
+        once the payment is confirmed. A cheaper plan or a shorter interval follows when the paid period ends;
+        ResumeSubscription takes it back until then.
+
         NOT_FOUND: no such subscription, or it is not the caller's.
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+        INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
+        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
+        ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+        FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
+        FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
+        (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
+        FAILED_PRECONDITION: the card must be confirmed, which cannot go with a coupon (reason AUTHENTICATION_REQUIRED).
+        UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
         """
 
     def CancelSubscription(
@@ -343,7 +422,10 @@ class BillingServiceServicer:
     ) -> _typing.Union[_billing_pb2.CancelSubscriptionResponse, _abc.Awaitable[_billing_pb2.CancelSubscriptionResponse]]:
         """CancelSubscription cancels at the end of the paid period, or now.
 
+        What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
+
         NOT_FOUND: no such subscription, or it is not the caller's.
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
 
     def PreviewSubscription(
@@ -354,6 +436,11 @@ class BillingServiceServicer:
         """PreviewSubscription answers exactly what a change would charge, and a token to have it so.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+        FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
+        (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
 
     def ResumeSubscription(
@@ -361,10 +448,13 @@ class BillingServiceServicer:
         request: _billing_pb2.ResumeSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.ResumeSubscriptionResponse, _abc.Awaitable[_billing_pb2.ResumeSubscriptionResponse]]:
-        """ResumeSubscription takes back a cancellation or a pending downgrade before it takes effect.
+        """ResumeSubscription takes back a cancellation, a pending change or a pause.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
         FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
+        FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
+        declined (CARD_DECLINED).
+        UNAVAILABLE: Stripe does not answer; repeat it.
         """
 
     def CreatePayment(
