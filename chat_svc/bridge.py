@@ -44,8 +44,8 @@ def generation(row: Generation, *, text: str) -> pb.Generation:
     ended = row.state != State.RUNNING
     return pb.Generation(
         id=row.id,
-        conversation_id=row.conversation_id,
-        message_id=row.message_id,
+        conversation_id=row.conversation_id or "",
+        message_id=row.message_id or "",
         state=_state(row),
         text=text,
         finish_reason=finish_reason(row.finish_reason),
@@ -77,6 +77,10 @@ def model(row: catalogue.Model, *, set_up: bool) -> pb.Model:
         price_date=row.price_date.isoformat() if row.price_date else "",
         price_source=row.price_source,
     )
+
+
+def compatible_model(row: catalogue.Model) -> pb.CompatibleModel:
+    return pb.CompatibleModel(id=row.id, object="model", owned_by=row.provider)
 
 
 def _written_by(row: Generation) -> pb.Message:

@@ -56,10 +56,12 @@ class Endings:
         """Write the end; False if it was written before, or if the conversation was deleted meanwhile."""
         now = datetime.now(UTC)
         async with self._database.transaction() as session:
-            await store.touch_conversation(session, generation.conversation_id, now=now)
+            if generation.conversation_id:
+                await store.touch_conversation(session, generation.conversation_id, now=now)
             if not await store.end_generation(session, generation.id, values=_values(outcome, now)):
                 return False
-            await store.write_answer(session, generation.message_id, text=outcome.text)
+            if generation.message_id:
+                await store.write_answer(session, generation.message_id, text=outcome.text)
             event_id = str(uuid5(UUID(generation.id), "ended"))
             fact = self._fact(generation, outcome)
             told = events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
@@ -77,7 +79,8 @@ class Endings:
         text = text_of(await self._streams.read(generation.id))
         model = self._catalogue.find(provider=generation.provider, model=generation.model)
         async with self._database.transaction() as session:
-            asked = await prompt.build(session, generation, model=model) if model and text else None
+            known = model and text and generation.conversation_id
+            asked = await prompt.build(session, generation, model=model) if model and known else None
         outcome = Outcome(
             state=State.FAILED,
             finish_reason=FinishReason.ERROR,
@@ -131,8 +134,8 @@ class Endings:
         usage = outcome.bill.usage
         fact = _FACTS[outcome.state](
             user_id=generation.owner_id,
-            conversation_id=generation.conversation_id,
-            message_id=generation.message_id,
+            conversation_id=generation.conversation_id or "",
+            message_id=generation.message_id or "",
             generation_id=generation.id,
             plan=PLAN,
             provider=generation.provider,

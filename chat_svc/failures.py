@@ -48,8 +48,15 @@ def error_of(generation: Generation) -> ServiceError:
     if code in _OF_THE_MESSAGE:
         return InvalidArgument.of("message", failure(code).message, reason=code.upper())
     ids = {
-        "conversation_id": generation.conversation_id,
+        "conversation_id": generation.conversation_id or "",
         "generation_id": generation.id,
-        "message_id": generation.message_id,
+        "message_id": generation.message_id or "",
     }
     return Unavailable(failure(code).message, reason=code.upper(), metadata=ids)
+
+
+def error_of_code(code: str) -> ServiceError:
+    """The same for a completion, of which nothing was kept."""
+    if code in _OF_THE_MESSAGE:
+        return InvalidArgument.of("messages", failure(code).message, reason=code.upper())
+    return Unavailable(failure(code).message, reason=code.upper())

@@ -86,6 +86,21 @@ class Generations:
         """
         return await asyncio.shield(self._spawn(self._begin(wanted)))
 
+    @asynccontextmanager
+    async def attached(self, wanted: Wanted) -> AsyncIterator[Generation]:
+        """Begin an answer that only the caller will read: it is cancelled if the block ends before it does."""
+        beginning = self._spawn(self._begin(wanted))
+        try:
+            yield await asyncio.shield(beginning)
+        finally:
+            beginning.add_done_callback(self._stop_begun)
+
+    def _stop_begun(self, beginning: asyncio.Task[Generation]) -> None:
+        if not beginning.cancelled() and beginning.exception() is None:
+            run = self._runs.get(beginning.result().id)
+            if run is not None:
+                run.stop(Stop.CANCELLED)
+
     async def cancel(self, generation_id: str) -> None:
         """Have the replica that writes it stop, and wait until it has ended; asked again, since signals may be lost."""
         pause = _FIRST_PAUSE

@@ -165,15 +165,12 @@ class Generation(Base):
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     owner_id: Mapped[str]
-    conversation_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey(Conversation.id, ondelete="CASCADE"), nullable=False
+    # None, as the two below, of a chat completion, which is kept nowhere.
+    conversation_id: Mapped[str | None] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(Conversation.id, ondelete="CASCADE")
     )
-    user_message_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"), nullable=False
-    )
-    message_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"), nullable=False
-    )
+    user_message_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"))
+    message_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"))
     provider: Mapped[str]
     model: Mapped[str]
     runner: Mapped[str]

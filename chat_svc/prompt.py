@@ -17,6 +17,7 @@ _MARGIN = 20  # one part in so many of the window stays free
 
 async def build(session: AsyncSession, generation: Generation, *, model: Model) -> Prompt:
     """The prompt of a generation. The system prompt and the question always go in, whatever their size."""
+    assert generation.user_message_id is not None  # a completion brings its prompt with it
     conversation = await session.get_one(Conversation, generation.conversation_id)
     room = _room(model) - _tokens(conversation.system_prompt)
     most, each = max(room, 0) * _CHARACTERS_PER_TOKEN, _TURN_TOKENS * _CHARACTERS_PER_TOKEN

@@ -106,8 +106,13 @@ class Run:
 
     async def _ask(self) -> None:
         model = self._accepted.model
-        async with self._database.transaction() as session:
-            asked = await prompt.build(session, self._accepted.generation, model=model)
+        if given := self._accepted.prompt:
+            asked = replace(
+                given, model=model.id, max_output_tokens=min(given.max_output_tokens, model.max_output_tokens)
+            )
+        else:
+            async with self._database.transaction() as session:
+                asked = await prompt.build(session, self._accepted.generation, model=model)
         self._answer.begin(asked)
         async with aclosing(self._providers[model.provider].answer(asked)) as parts:
             async for part in parts:
@@ -261,9 +266,9 @@ def _start(accepted: Accepted) -> GenerationEvent:
     return GenerationEvent(
         message_start=chat_pb2.MessageStart(
             generation_id=generation.id,
-            conversation_id=generation.conversation_id,
-            user_message_id=generation.user_message_id,
-            message_id=generation.message_id,
+            conversation_id=generation.conversation_id or "",
+            user_message_id=generation.user_message_id or "",
+            message_id=generation.message_id or "",
             parent_id=accepted.parent_id,
             provider=generation.provider,
             model=generation.model,

@@ -7,9 +7,10 @@ from typing import TypeAlias
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import conversations, models, owners, store, tree
+from chat_svc import completing, conversations, models, owners, store, tree
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.models import Author, Conversation, Generation, Message, State
+from chat_svc.providers import Prompt
 from chat_svc.texts import title_of
 from svckit import events, outbox
 from svckit.errors import FailedPrecondition, ResourceExhausted
@@ -46,17 +47,31 @@ class Retake:
     idempotency_key: str = ""
 
 
-Wanted: TypeAlias = Draft | Retake
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A prompt that a user wants to have answered outside of any conversation; it names no model yet."""
+
+    owner_id: str
+    prompt: Prompt
+    model: str
+    idempotency_key: str = ""
+
+
+Wanted: TypeAlias = Draft | Retake | Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What was accepted. `parent_id` is the question's, `title` the conversation's if it got one by this."""
+    """What was accepted. `parent_id` is the question's, `title` the conversation's if it got one by this.
+
+    `prompt` is that of a completion; None: it is made of the conversation.
+    """
 
     generation: Generation
     model: Model
-    parent_id: str
-    title: str
+    parent_id: str = ""
+    title: str = ""
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +106,8 @@ async def accept(
     if await store.count_running(session, wanted.owner_id) >= MAX_RUNNING:
         told = f"at most {MAX_RUNNING} answers at the same time"
         raise ResourceExhausted(told, reason="TOO_MANY_GENERATIONS", retry_after=_ABOUT_ONE_ANSWER)
+    if isinstance(wanted, Completion):
+        return _complete(session, wanted, catalogue=catalogue, runner=runner, now=now)
     if isinstance(wanted, Retake):
         asked = await _ask_again(session, wanted, catalogue=catalogue)
     else:
@@ -118,6 +135,24 @@ async def accept(
     return Accepted(generation=generation, model=asked.model, parent_id=question.parent_id or "", title=asked.title)
 
 
+def _complete(
+    session: AsyncSession, wanted: Completion, *, catalogue: Catalogue, runner: str, now: datetime
+) -> Accepted:
+    model = completing.chosen(catalogue, wanted.model)
+    completing.refuse_what_it_lacks(model, wanted.prompt)
+    generation = Generation(
+        id=new_id(),
+        owner_id=wanted.owner_id,
+        provider=model.provider,
+        model=model.id,
+        runner=runner,
+        state=State.RUNNING,
+        created_at=now,
+    )
+    session.add(generation)
+    return Accepted(generation=generation, model=model, prompt=wanted.prompt)
+
+
 async def _ask(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, now: datetime) -> _Asked:
     """Write the draft's message where it goes."""
     conversation, model = await _conversation(session, draft, catalogue=catalogue, now=now)
@@ -138,7 +173,7 @@ async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalo
     before = await store.generation_of(session, message)
     if before is None:
         raise FailedPrecondition("the message is not an answer", reason="NOT_AN_ANSWER")
-    question = await conversations.find_message(session, before.user_message_id, conversation=conversation)
+    question = await conversations.find_message(session, before.user_message_id or "", conversation=conversation)
     named = retake if retake.provider or retake.model else before
     model = catalogue.choose(provider=named.provider, model=named.model)
     return _Asked(conversation=conversation, question=question, model=model)

@@ -8,16 +8,18 @@ from functools import partial
 
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 
-from chat_svc import bridge, conversations, conversing, owners, paging, store
+from chat_svc import bridge, completing, conversations, conversing, owners, paging, store
 from chat_svc.catalogue import Catalogue
-from chat_svc.conversations import Changes
+from chat_svc.completions import answering, reading
+from chat_svc.conversations import PLAN, Changes
 from chat_svc.endings import Endings, text_of
 from chat_svc.failures import error_of
 from chat_svc.generations import Generations
 from chat_svc.models import Generation, State
-from chat_svc.sending import Draft, Retake
+from chat_svc.sending import Completion, Draft, Retake
 from chat_svc.streams import Streams
 from chat_svc.texts import clean
 from svckit import identity
@@ -181,8 +183,8 @@ class Chat(ChatServiceServicer):
         if answered.generation.state == State.FAILED:
             raise error_of(answered.generation)
         return pb.SendMessageResponse(
-            conversation_id=begun.conversation_id,
-            user_message_id=begun.user_message_id,
+            conversation_id=answered.message.conversation_id,
+            user_message_id=answered.message.parent_id or "",
             message=bridge.message(answered),
         )
 
@@ -226,6 +228,32 @@ class Chat(ChatServiceServicer):
         self, request: pb.CancelGenerationRequest, context: Context
     ) -> pb.CancelGenerationResponse:
         return pb.CancelGenerationResponse(generation=await self._cancel(request.generation_id))
+
+    async def CreateChatCompletion(
+        self, request: pb.CreateChatCompletionRequest, context: Context
+    ) -> AsyncIterator[pb.CreateChatCompletionResponse]:
+        asked = reading.read(request.body.data)
+        wanted = Completion(owner_id=identity.user_id(), prompt=asked.prompt, model=asked.model)
+        content_type = "text/event-stream" if asked.stream else "application/json"
+        async with (
+            self._generations.attached(wanted) as begun,
+            aclosing(await self._events(begun, after=-1)) as events,
+            aclosing(answering.answers(events, begun, asked)) as answers,
+        ):
+            async for data in answers:
+                yield pb.CreateChatCompletionResponse(body=HttpBody(content_type=content_type, data=data))
+
+    async def ListCompatibleModels(
+        self, request: pb.ListCompatibleModelsRequest, context: Context
+    ) -> pb.ListCompatibleModelsResponse:
+        served = [row for row in self._catalogue.models if self._catalogue.answers(row) and PLAN in row.plans]
+        return pb.ListCompatibleModelsResponse(object="list", data=map(bridge.compatible_model, served))
+
+    async def GetCompatibleModel(
+        self, request: pb.GetCompatibleModelRequest, context: Context
+    ) -> pb.GetCompatibleModelResponse:
+        found = completing.chosen(self._catalogue, request.model)
+        return pb.GetCompatibleModelResponse(model=bridge.compatible_model(found))
 
     async def _admit(self) -> None:
         """Believe the connection's token once more: it may have expired, or its session have been ended."""

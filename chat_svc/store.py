@@ -136,8 +136,9 @@ async def delete_conversation(session: AsyncSession, conversation_id: str) -> No
 
 
 async def delete_conversations_of(session: AsyncSession, owner_id: str) -> None:
-    """Delete all of the owner's, with their messages and generations."""
+    """Delete all of the owner's, with their messages and generations, and generations without a conversation."""
     await session.execute(delete(Conversation).where(Conversation.owner_id == owner_id))
+    await session.execute(delete(Generation).where(Generation.owner_id == owner_id))
 
 
 def _rank(words: InstrumentedAttribute[str], wanted: ColumnElement[str]) -> Label[int]:
@@ -193,8 +194,8 @@ async def history(session: AsyncSession, message_id: str, *, characters: int, ea
 
 
 async def message_of(session: AsyncSession, generation: Generation) -> Message | None:
-    """The answer that it writes."""
-    return await session.get(Message, generation.message_id)
+    """The answer that it writes; None of a completion, which is not kept."""
+    return await session.get(Message, generation.message_id) if generation.message_id else None
 
 
 async def generation_of(session: AsyncSession, message: Message) -> Generation | None:
@@ -238,9 +239,9 @@ def _answered(branch: CTE) -> Select[Message, Generation]:
 
 
 async def find_generation(session: AsyncSession, generation_id: str, *, owner_id: str) -> Generation | None:
-    return await session.scalar(
-        select(Generation).where(Generation.id == generation_id, Generation.owner_id == owner_id)
-    )
+    """The owner's generation in a conversation; completions belong to whoever waits for them."""
+    query = select(Generation).where(Generation.id == generation_id, Generation.owner_id == owner_id)
+    return await session.scalar(query.where(Generation.conversation_id.is_not(None)))
 
 
 async def find_answer(session: AsyncSession, generation_id: str, *, owner_id: str) -> Answer | None:

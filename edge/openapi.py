@@ -7,8 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 from chatmesh.access.v1 import access_pb2
+from chatmesh.access.v1.access_pb2 import ERROR_FORMAT_OPENAI
 
 from edge import webhooks
+from edge.openai_errors import OPENAI_ERROR
 from edge.transcoder import Route
 from edge.transcoder.openapi import About, Example, document, problem, reference
 from svckit.rpc.call import Rpc
@@ -72,6 +74,7 @@ _COMPONENTS: Mapping[str, Members] = {
             "schema": {"type": "string"},
         }
     },
+    "schemas": {"OpenAIError": OPENAI_ERROR},
     "responses": {
         "Unauthenticated": problem(
             "Nobody is signed in, or what was shown is no good (any more).", 401, "unauthenticated"
@@ -108,7 +111,21 @@ def api_document(descriptors: bytes, routes: Sequence[Route], rpcs: Mapping[str,
         amend=lambda route: _members(route, rpcs[route.path]),
         examples=examples(),
     )
-    return document(descriptors, routes, about)
+    made: dict[str, Any] = json.loads(document(descriptors, routes, about))
+    in_openais_shape = {rpc.name.replace("/", ".") for rpc in rpcs.values() if rpc.error_format == ERROR_FORMAT_OPENAI}
+    for operation in (each for path in made["paths"].values() for each in path.values()):
+        if not in_openais_shape.isdisjoint(operation.get("x-rpc", ())):
+            _show_openais_errors(operation["responses"], made["components"]["responses"])
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _show_openais_errors(responses: dict[str, Members], components: Mapping[str, Members]) -> None:
+    """Show the errors of an operation as OpenAI's API would send them; a 406 comes before it is known which one."""
+    for status, response in responses.items():
+        if status >= "4" and status != "406":
+            shown = components[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+            responses[status] = {"description": shown["description"], "content": content}
 
 
 def examples() -> dict[str, Example]:

@@ -5,19 +5,23 @@ from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
+from chatmesh.access.v1 import access_pb2
 from multidict import CIMultiDict
 
 from edge.callers import Caller
 from edge.limits import Admission
 from edge.observe import CLIENT_GONE, Observation, is_for_machines
+from edge.openai_errors import openai_error
 from edge.pages import Page
 from edge.policies import Policies
 from edge.transcoder import (
     Call,
     Forwarding,
+    Match,
     Problem,
     Refused,
     Transcoder,
+    WriteProblem,
     is_handshake,
     problem_of,
     problem_response,
@@ -35,6 +39,10 @@ log = structlog.get_logger(__name__)
 _INVISIBLE = re.compile(r"[^\x20-\x7e]")
 # Passed on to services as they came; everything else about a caller is made here, never taken over.
 _FORWARDING = Forwarding(("Idempotency-Key", "Last-Event-ID"))
+_WRITERS: Mapping[access_pb2.ErrorFormat.ValueType, WriteProblem] = {
+    access_pb2.ERROR_FORMAT_UNSPECIFIED: problem_response,
+    access_pb2.ERROR_FORMAT_OPENAI: openai_error,
+}
 # What auth has a browser bring back from an OpenID Connect provider; sent by it to those paths only.
 _OIDC_COOKIE, _OIDC_KEY = "oidc", "x-cookie-oidc"
 
@@ -115,8 +123,24 @@ class Requests:
         except Refused as refused:
             return await self._unmatched(request, refused.problem, address, headers)
         seen.route = match.route.template.text
-        self.policies.cross_site.refuse(request)
         rpc = self._rpcs[match.route.path]
+        try:
+            return await self._serve(match, rpc, request, request_id, headers, seen)
+        except (Refused, ServiceError) as error:
+            problem = error.problem if isinstance(error, Refused) else _problem_of(error)
+            return _WRITERS[rpc.error_format](problem, instance=request.path, request_id=request_id)
+
+    async def _serve(
+        self,
+        match: Match,
+        rpc: Rpc,
+        request: web.BaseRequest,
+        request_id: str,
+        headers: dict[str, str],
+        seen: Observation,
+    ) -> web.StreamResponse:
+        address = self.policies.addresses.of(request)
+        self.policies.cross_site.refuse(request)
         caller = await self._admission.caller(request, rpc, address, headers)
         seen.user_id = caller.user_id
         call = Call(
@@ -124,6 +148,7 @@ class Requests:
             timeout=timeout_of(request.headers, rpc.timeout),
             request_id=request_id,
             stream_headers=headers,
+            refuse=_WRITERS[rpc.error_format],
         )
         return await self._transcoder.serve(match, request, call)
 

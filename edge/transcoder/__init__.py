@@ -26,7 +26,7 @@ from edge.transcoder.escapes import Unescape
 from edge.transcoder.forwarding import Forwarding, call_of, timeout_of
 from edge.transcoder.grpc_upstream import GrpcUpstream
 from edge.transcoder.options import Call, Options
-from edge.transcoder.problems import FieldError, Problem, Refused, problem_response
+from edge.transcoder.problems import FieldError, Problem, Refused, WriteProblem, problem_response
 from edge.transcoder.router import Match
 from edge.transcoder.routes import Route
 from edge.transcoder.statuses import problem_of
@@ -52,6 +52,7 @@ __all__ = [
     "Unescape",
     "Upstream",
     "UpstreamError",
+    "WriteProblem",
     "call_of",
     "delivered",
     "is_handshake",

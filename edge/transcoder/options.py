@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from edge.transcoder.escapes import Unescape
 from edge.transcoder.metadata import RESPONSE_HEADERS
+from edge.transcoder.problems import WriteProblem, problem_response
 from edge.transcoder.upstream import Metadata
 
 
@@ -37,10 +38,12 @@ class Options:
 class Call:
     """What the application adds to a call: metadata for the service, a timeout in seconds, the request's id.
 
-    `stream_headers` are sent with a streamed response, whose headers leave before `serve` returns.
+    `stream_headers` are sent with a streamed response, whose headers leave before `serve` returns. `refuse` writes what
+    is refused before an answer has begun.
     """
 
     metadata: Metadata = ()
     timeout: float | None = None
     request_id: str = ""
     stream_headers: Mapping[str, str] = field(default_factory=dict)
+    refuse: WriteProblem = problem_response

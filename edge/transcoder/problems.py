@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -49,6 +49,13 @@ class Problem:
             "details": list(self.details),
         }
         return {name: value for name, value in members.items() if value}
+
+
+class WriteProblem(Protocol):
+    """Makes the response that a problem is."""
+
+    def __call__(self, problem: Problem, *, instance: str = "", request_id: str = "") -> web.Response:
+        """`instance` is the path of the request."""
 
 
 class Refused(Exception):

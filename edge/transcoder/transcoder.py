@@ -91,7 +91,7 @@ class Transcoder:
                 return await self._streams.serve(match, message, request, call)
             response = await self._unary(match, request, call)
         except Refused as refused:
-            response = problem_response(refused.problem, instance=_path(request), request_id=call.request_id)
+            response = call.refuse(refused.problem, instance=_path(request), request_id=call.request_id)
         if match.by_accept:
             response.headers.add("Vary", "Accept")
         return await delivered(request, response, compress=self._options.compression)

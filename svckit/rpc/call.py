@@ -22,7 +22,7 @@ class Rpc:
     `name` is full (`chatmesh.chat.v1.ChatService/SendMessage`), `level` the least its caller must be, `timeout` how
     many seconds it may take when its caller names no deadline; None for a stream, which may last. `rate_class` is the
     limit that the edge counts a request for it in, `open_query` whether the edge drops query parameters that nobody
-    knows.
+    knows, `error_format` how the edge writes its errors.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Rpc:
     timeout: float | None = DEFAULT_TIMEOUT
     rate_class: access_pb2.RateClass.ValueType = access_pb2.RATE_CLASS_UNSPECIFIED
     open_query: bool = False
+    error_format: access_pb2.ErrorFormat.ValueType = access_pb2.ERROR_FORMAT_UNSPECIFIED
 
 
 @dataclass(slots=True)
@@ -63,4 +64,5 @@ def rpcs_of(service: ServiceDescriptor) -> Iterator[Rpc]:
             None if streaming else options.Extensions[access_pb2.deadline_seconds] or DEFAULT_TIMEOUT,
             options.Extensions[access_pb2.rate_class],
             options.Extensions[access_pb2.open_query],
+            options.Extensions[access_pb2.error_format],
         )
