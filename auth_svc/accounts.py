@@ -9,7 +9,20 @@ from datetime import datetime
 from chatmesh.events.v1.events_pb2 import UserRegistered, UserVerified
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, letters, models, passwords, store, texts, tokens
+from auth_svc import (
+    addresses,
+    attempts,
+    audit,
+    letter_store,
+    letters,
+    mail_token_store,
+    models,
+    passwords,
+    session_store,
+    texts,
+    tokens,
+    user_store,
+)
 from auth_svc.addresses import Address
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -32,7 +45,7 @@ async def make_admin(session: AsyncSession, *, email: str, password_hash: str, n
     InvalidArgument.
     """
     new = _new_user(addresses.parse(email), "", password_hash, now=now)
-    if await store.add_user(session, new):
+    if await user_store.add_user(session, new):
         await _tell_registered(session, new)
     user = await _locked(session, new.email_key)
     if takes_over := not user.verified:
@@ -51,7 +64,7 @@ async def of_verified_address(
     there may be disabled.
     """
     new = _new_user(address, name, None, now=now)
-    made = await store.add_user(session, new)
+    made = await user_store.add_user(session, new)
     user = await _locked(session, new.email_key)
     if made:
         await _tell_registered(session, user)
@@ -80,12 +93,12 @@ class Accounts:
         passwords.refuse_weak(password, address)
         user = _new_user(address, texts.line("name", name), await self._passwords.hash(password), now=self._clock())
         async with self._database.transaction() as session:
-            if await store.add_user(session, user):
+            if await user_store.add_user(session, user):
                 await _tell_registered(session, user)
                 kind = Kind.VERIFY_ADDRESS
             else:
                 kind = await _sign_up_again(session, user)
-            await store.add_letter(session, letters.letter(kind, address.key, now=user.created_at))
+            await letter_store.add_letter(session, letters.letter(kind, address.key, now=user.created_at))
 
     async def verify_email(self, token: str, caller: Caller) -> User:
         """Use the token of a mailed link; InvalidArgument (TOKEN_INVALID) if it does not count."""
@@ -114,11 +127,11 @@ class Accounts:
         async with self._database.transaction() as session:
             user, now = await self._use_token(session, token, Kind.RESET_PASSWORD)
             user.password_hash = new_hash
-            await store.void_mail_tokens(session, user.id)
+            await mail_token_store.void_mail_tokens(session, user.id)
             await attempts.forget_all(session, user.email_key)
-            ended = await store.revoke_sessions_of(session, user.id, now=now)
+            ended = await session_store.revoke_sessions_of(session, user.id, now=now)
             await _verify(session, user, now)
-            await store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))
+            await letter_store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))
             audit.note(session, Fact.PASSWORD_RESET, user_id=user.id, caller=caller, now=now)
         await self._endings.announce(ended)
 
@@ -126,19 +139,19 @@ class Accounts:
         """Have a letter written; whether there is an account to write about is found out after the answer."""
         address = addresses.parse(email)
         async with self._database.transaction() as session:
-            await store.add_letter(session, letters.letter(kind, address.key, now=self._clock()))
+            await letter_store.add_letter(session, letters.letter(kind, address.key, now=self._clock()))
 
     async def _use_token(self, session: AsyncSession, token: str, kind: Kind) -> tuple[User, datetime]:
         """The owner of a mailed token, and now. The owner is locked first: a sign-up in between voids the token."""
         user, now = await _owner(session, token), self._clock()
-        if not await store.use_mail_token(session, tokens.digest(token), kind=kind, now=now):
+        if not await mail_token_store.use_mail_token(session, tokens.digest(token), kind=kind, now=now):
             raise _token_invalid()
         return user, now
 
 
 async def _owner(session: AsyncSession, token: str) -> User:
     """The user that a token was mailed to, locked."""
-    if (user := await store.lock_owner_of_token(session, tokens.digest(token))) is None:
+    if (user := await mail_token_store.lock_owner_of_token(session, tokens.digest(token))) is None:
         raise _token_invalid()
     return user
 
@@ -160,13 +173,13 @@ async def _take_over(session: AsyncSession, user: User, new: User) -> None:
     """Put a new sign-up in the place of one that was never verified; what was mailed for that is void."""
     user.email, user.name, user.password_hash = new.email, new.name, new.password_hash
     user.created_at = new.created_at
-    await store.void_mail_tokens(session, user.id)
-    await store.drop_letters_to(session, user.email_key, kind=Kind.VERIFY_ADDRESS)
+    await mail_token_store.void_mail_tokens(session, user.id)
+    await letter_store.drop_letters_to(session, user.email_key, kind=Kind.VERIFY_ADDRESS)
 
 
 async def _locked(session: AsyncSession, email_key: str) -> User:
     """The account of that address, which was there a moment ago."""
-    if (user := await store.lock_user_by_email(session, email_key)) is None:
+    if (user := await user_store.lock_user_by_email(session, email_key)) is None:
         raise Aborted("the account was being deleted, try again")
     return user
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import audit, store, texts
+from auth_svc import audit, audit_store, session_store, texts, user_store
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
@@ -18,10 +18,11 @@ from svckit.postgres import Database
 async def keep_an_administrator(session: AsyncSession, user: User) -> None:
     """FailedPrecondition (LAST_ADMIN) if the installation would have no administrator without that user.
 
-    Call it after `store.lock_administrators`, or two that go at once would each take the other for the one who stays.
+    Call it after `user_store.lock_administrators`, or two that go at once would each take the other for the one who
+    stays.
     """
     administers = user.role == Role.ADMIN and user.disabled_at is None
-    if administers and await store.other_administrators(session, user.id) == 0:
+    if administers and await user_store.other_administrators(session, user.id) == 0:
         raise FailedPrecondition("there would be no administrator left", reason="LAST_ADMIN")
 
 
@@ -37,12 +38,12 @@ class Administration:
         """Newest first; those whose address or name contains `query`, made before the one with the id `before`."""
         wanted = texts.line("query", query)
         async with self._database.transaction() as session:
-            return await store.users(session, containing=wanted, limit=limit, before=before)
+            return await user_store.users(session, containing=wanted, limit=limit, before=before)
 
     async def get_user(self, user_id: str) -> User:
         """Raises NotFound."""
         async with self._database.transaction() as session:
-            user = await store.find_user(session, user_id)
+            user = await user_store.find_user(session, user_id)
         if user is None:
             raise _no_such_account()
         return user
@@ -51,8 +52,8 @@ class Administration:
         """Change what is not None, and end the account's sessions if anything was; NotFound, FailedPrecondition."""
         now = self._clock()
         async with self._database.transaction() as session:
-            await store.lock_administrators(session)
-            user = await store.lock_user(session, user_id)
+            await user_store.lock_administrators(session)
+            user = await user_store.lock_user(session, user_id)
             if user is None:
                 raise _no_such_account()
             facts = _changes(user, role, disabled)
@@ -63,14 +64,14 @@ class Administration:
             user.role = role or user.role
             if disabled is not None:
                 user.disabled_at = (user.disabled_at or now) if disabled else None
-            ended = await store.end_access(session, user.id, now=now) if facts else []
+            ended = await session_store.end_access(session, user.id, now=now) if facts else []
         await self._endings.announce(ended)
         return user
 
     async def list_audit_events(self, *, user_id: str, type_: str, limit: int, before: str) -> Sequence[AuditEvent]:
         """Newest first; empty texts do not narrow the list."""
         async with self._database.transaction() as session:
-            return await store.audit_events(session, user_id=user_id, type_=type_, limit=limit, before=before)
+            return await audit_store.audit_events(session, user_id=user_id, type_=type_, limit=limit, before=before)
 
 
 def _changes(user: User, role: Role | None, disabled: bool | None) -> Sequence[tuple[Fact, str]]:

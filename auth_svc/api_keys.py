@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from auth_svc import audit, letters, sessions, store, texts, tokens
+from auth_svc import api_key_store, audit, letter_store, letters, session_store, sessions, texts, tokens, user_store
 from auth_svc.access_tokens import ACCESS_TOKEN_LIFE, AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -45,29 +45,29 @@ class ApiKeys:
         now, secret = self._clock(), _MARK + tokens.new_token()
         key = _new_key(texts.line("name", name), secret, owner=caller.user_id, expires_at=expires_at, now=now)
         async with self._database.transaction() as session:
-            user = await store.lock_user(session, caller.user_id)
+            user = await user_store.lock_user(session, caller.user_id)
             await sessions.own_session(session, caller, now=now)
-            if user is None or await store.count_api_keys(session, caller.user_id) >= _MOST:
+            if user is None or await api_key_store.count_api_keys(session, caller.user_id) >= _MOST:
                 raise FailedPrecondition(f"there are {_MOST} keys already", reason="TOO_MANY_API_KEYS")
             session.add(key)
-            await store.add_letter(session, letters.letter(Kind.API_KEY_MADE, user.email_key, now=now))
+            await letter_store.add_letter(session, letters.letter(Kind.API_KEY_MADE, user.email_key, now=now))
             audit.note(session, Fact.API_KEY_MADE, user_id=user.id, caller=caller, now=now, detail=key.prefix)
         return MadeKey(key, secret)
 
     async def list_own(self, user_id: str, *, limit: int, before: str) -> Sequence[ApiKey]:
         """The user's keys, newest first; those that were made before the one with the id `before`."""
         async with self._database.transaction() as session:
-            return await store.api_keys(session, user_id, limit=limit, before=before)
+            return await api_key_store.api_keys(session, user_id, limit=limit, before=before)
 
     async def delete(self, api_key_id: str, caller: Caller) -> None:
         """End one of the caller's keys everywhere; NotFound, or FailedPrecondition to a key."""
         now = self._clock()
         async with self._database.transaction() as session:
             await sessions.own_session(session, caller, now=now)
-            key = await store.delete_api_key(session, api_key_id, user_id=caller.user_id)
+            key = await api_key_store.delete_api_key(session, api_key_id, user_id=caller.user_id)
             if key is None:
                 raise NotFound("you have no such API key")
-            await store.add_endings(session, [key.session_id], now=now)
+            await session_store.add_endings(session, [key.session_id], now=now)
             audit.note(session, Fact.API_KEY_DELETED, user_id=key.user_id, caller=caller, now=now, detail=key.prefix)
         await self._endings.announce([key.session_id])
 
@@ -75,12 +75,12 @@ class ApiKeys:
         """The `sid` and an access token for a key; Unauthenticated if it is unknown, over, or its owner's disabled."""
         now = self._clock()
         async with self._database.transaction() as session:
-            found = await store.find_api_key(session, tokens.digest(secret), now=now)
+            found = await api_key_store.find_api_key(session, tokens.digest(secret), now=now)
             if found is None:
                 raise Unauthenticated("the API key is unknown or has ended", reason="API_KEY_INVALID")
             key, user = found
             if key.last_used_at is None or now - key.last_used_at >= _TOUCH_AFTER:
-                await store.touch_api_key(session, key.id, now=now)
+                await api_key_store.touch_api_key(session, key.id, now=now)
         until = key.expires_at or now + ACCESS_TOKEN_LIFE
         return key.session_id, self._access_tokens.issue(user, session_id=key.session_id, now=now, no_later_than=until)
 

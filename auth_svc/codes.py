@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import audit, letters, recovery_codes, second_factor_store, store, totp
+from auth_svc import audit, letter_store, letters, recovery_codes, second_factor_store, totp
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.letters import Kind
@@ -79,7 +79,7 @@ async def _use_recovery_code(
 ) -> ServiceError | None:
     if not await second_factor_store.use_recovery_code(session, user.id, recovery_codes.digest(code)):
         return _code_invalid()
-    await store.add_letter(session, letters.letter(Kind.RECOVERY_CODE_USED, user.email_key, now=now))
+    await letter_store.add_letter(session, letters.letter(Kind.RECOVERY_CODE_USED, user.email_key, now=now))
     audit.note(session, Fact.RECOVERY_CODE_USED, user_id=user.id, caller=caller, now=now)
     return None
 

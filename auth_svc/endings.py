@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from auth_svc import store
+from auth_svc import session_store
 from auth_svc.clock import Clock
 from svckit.errors import Unavailable
 from svckit.postgres import Database
@@ -59,7 +59,7 @@ class Endings:
         self._all_told = True  # before reading: what ends from here on announces itself, or says that it failed
         now = self._clock()
         async with self._database.transaction() as session:
-            recent = await store.ended_since(session, now - self._memory)
+            recent = await session_store.ended_since(session, now - self._memory)
         for session_id, revoked_at in recent:
             await revoke(self._redis, session_id, for_=revoked_at + self._memory - now)
         await self._redis.set(_TOLD, 1)

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from auth_svc import identity_store, second_factor_store, sessions, store
+from auth_svc import (
+    api_key_store,
+    audit_store,
+    identity_store,
+    second_factor_store,
+    session_store,
+    sessions,
+    user_store,
+)
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.models import ApiKey, AuditEvent, Identity, Session, User
@@ -38,13 +46,13 @@ class Exporting:
         owner = caller.user_id
         async with self._database.transaction() as session:
             await sessions.own_session(session, caller, now=self._clock())
-            if (user := await store.find_user(session, owner)) is None:
+            if (user := await user_store.find_user(session, owner)) is None:
                 raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
             return Export(
                 user=user,
                 mfa_enabled=await second_factor_store.find_confirmed(session, owner) is not None,
                 identities=await identity_store.of_user(session, owner),
-                sessions=await store.sessions_of(session, owner, limit=_MOST),
-                api_keys=await store.api_keys(session, owner, limit=_MOST, before=""),
-                audit_events=await store.audit_events(session, user_id=owner, type_="", limit=_MOST, before=""),
+                sessions=await session_store.sessions_of(session, owner, limit=_MOST),
+                api_keys=await api_key_store.api_keys(session, owner, limit=_MOST, before=""),
+                audit_events=await audit_store.audit_events(session, user_id=owner, type_="", limit=_MOST, before=""),
             )

@@ -7,7 +7,7 @@ heard nothing is remembered. For showing only: what decides something reads the 
 import time
 from collections import OrderedDict
 
-from auth_svc import store
+from auth_svc import user_store
 from auth_svc.models import User
 from svckit import postgres
 from svckit.postgres import Database
@@ -32,7 +32,7 @@ class KnownUsers:
             return user
         before = self._changes
         async with self._database.transaction() as session:
-            user = await store.find_user(session, user_id)
+            user = await user_store.find_user(session, user_id)
         # What changed while it was read may have been read before the change.
         if user is not None and self._hearing and self._changes == before:
             self._remember(user)
@@ -46,7 +46,7 @@ class KnownUsers:
     async def run(self) -> None:
         """Hear of changes for ever. Raises when PostgreSQL goes away: run it again."""
         async with self._database.dedicated() as connection:
-            driver = await postgres.listen(connection, store.USERS_CHANNEL)
+            driver = await postgres.listen(connection, user_store.USERS_CHANNEL)
             self._hearing = True
             try:
                 while True:

@@ -5,7 +5,19 @@ from datetime import datetime
 from chatmesh.events.v1.events_pb2 import UserDeleted
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, letters, models, passwords, store, texts
+from auth_svc import (
+    addresses,
+    attempts,
+    audit,
+    letter_store,
+    letters,
+    mail_token_store,
+    models,
+    passwords,
+    session_store,
+    texts,
+    user_store,
+)
 from auth_svc.administration import keep_an_administrator
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -44,7 +56,7 @@ class OwnAccount:
     async def find(self, user_id: str) -> User:
         """The account of a signed-in caller; Unauthenticated if it is gone."""
         async with self._database.transaction() as session:
-            user = await store.find_user(session, user_id)
+            user = await user_store.find_user(session, user_id)
         return _living(user)
 
     async def show(self, user_id: str) -> User:
@@ -55,7 +67,7 @@ class OwnAccount:
         """The account, under its new name if there is one; InvalidArgument."""
         if name is not None:
             async with self._database.transaction() as session:
-                await store.rename_user(session, user_id, texts.line("name", name))
+                await user_store.rename_user(session, user_id, texts.line("name", name))
             self._known_users.forget(user_id)
         return await self.find(user_id)
 
@@ -69,14 +81,14 @@ class OwnAccount:
         await self._reauthentication.ask(user, password, caller)
         now = self._clock()
         async with self._database.transaction() as session:
-            await store.lock_administrators(session)
-            locked = await store.lock_user(session, user.id)
+            await user_store.lock_administrators(session)
+            locked = await user_store.lock_user(session, user.id)
             if locked is None or locked.password_hash != user.password_hash:
                 raise wrong_password()
             await keep_an_administrator(session, locked)
-            ended = await store.end_access(session, user.id, now=now)
-            await store.delete_user(session, locked)
-            await store.add_endings(session, ended, now=now)
+            ended = await session_store.end_access(session, user.id, now=now)
+            await user_store.delete_user(session, locked)
+            await session_store.add_endings(session, ended, now=now)
             await _tell_deleted(session, locked, caller, now)
         await self._endings.announce(ended)
 
@@ -91,14 +103,14 @@ class OwnAccount:
         passwords.refuse_weak(new, addresses.parse(user.email), field="new_password")
         new_hash, now = await self._passwords.hash(new), self._clock()
         async with self._database.transaction() as session:
-            unchanged = await store.lock_user(session, user.id)
+            unchanged = await user_store.lock_user(session, user.id)
             if unchanged is None or unchanged.password_hash != user.password_hash:
                 raise wrong_password()
             unchanged.password_hash = new_hash
             await attempts.forgive(session, user.email_key, caller)
-            await store.void_mail_tokens(session, user.id)
-            ended = await store.revoke_sessions_of(session, user.id, now=now, keep=own.id)
-            await store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))
+            await mail_token_store.void_mail_tokens(session, user.id)
+            ended = await session_store.revoke_sessions_of(session, user.id, now=now, keep=own.id)
+            await letter_store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))
             audit.note(session, Fact.PASSWORD_CHANGED, user_id=user.id, caller=caller, now=now)
         await self._endings.announce(ended)
 
@@ -113,5 +125,5 @@ async def _tell_deleted(session: AsyncSession, user: User, caller: Caller, now: 
     told = events.event(UserDeleted(user_id=user.id), source="auth", about=user.id, time=now)
     await outbox.add(session, models.outbox, told)
     letter = letters.letter(Kind.ACCOUNT_DELETED, user.email_key, now=now, recipient=user.email)
-    await store.add_letter(session, letter)
+    await letter_store.add_letter(session, letter)
     audit.note(session, Fact.USER_DELETED, user_id=user.id, caller=caller, now=now)

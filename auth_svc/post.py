@@ -13,7 +13,7 @@ from email.message import EmailMessage
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import store, tokens
+from auth_svc import letter_store, mail_token_store, tokens, user_store
 from auth_svc.clock import Clock
 from auth_svc.letters import Kind, Stationery
 from auth_svc.models import Letter, Mailing, MailToken, User
@@ -54,7 +54,7 @@ class Post:
     async def run(self) -> None:
         """Send for ever. Raises when PostgreSQL goes away: run it again."""
         async with self._database.dedicated() as connection:
-            driver = await postgres.listen(connection, store.LETTERS_CHANNEL)
+            driver = await postgres.listen(connection, letter_store.LETTERS_CHANNEL)
             while True:
                 if not await self._send_due():
                     async for _ in driver.notifies(timeout=_POLL_SECONDS, stop_after=1):
@@ -64,7 +64,7 @@ class Post:
     async def _send_due(self) -> bool:
         """Send a batch; False if nothing was due."""
         async with self._database.transaction() as session:
-            claimed = await store.claim_letters(
+            claimed = await letter_store.claim_letters(
                 session, kinds=list(Kind), now=self._clock(), lease=_CLAIM, limit=_BATCH
             )
         mails = [mail for letter in claimed if (mail := await self._write(letter))]
@@ -77,15 +77,15 @@ class Post:
         now = self._clock()
         token = tokens.new_token()
         async with self._database.transaction() as session:
-            user = await store.lock_user_by_email(session, letter.email_key)
+            user = await user_store.lock_user_by_email(session, letter.email_key)
             to = letter.recipient or (user and user.email)
-            if not (to and await store.letter_is_wanted(session, letter.id) and _has_a_point(letter, user, now)):
-                await store.drop_letter(session, letter.id)
+            if not (to and await letter_store.letter_is_wanted(session, letter.id) and _has_a_point(letter, user, now)):
+                await letter_store.drop_letter(session, letter.id)
                 return None
             if Kind(letter.kind).for_the_asking and await _too_many(session, letter, now):
                 return None
             if user and Kind(letter.kind).carries_token:
-                await store.add_mail_token(session, _kept(token, letter, user, now))
+                await mail_token_store.add_mail_token(session, _kept(token, letter, user, now))
         return Mail(letter, self._stationery.write(letter, to=to, token=token, now=now))
 
     async def _send_all(self, mails: Sequence[Mail]) -> None:
@@ -111,28 +111,28 @@ class Post:
         else:
             log.info("mail sent", letter=mail.letter.id, kind=mail.letter.kind, attempts=mail.letter.attempts)
         async with self._database.transaction() as session:
-            await store.drop_letter(session, mail.letter.id)
+            await letter_store.drop_letter(session, mail.letter.id)
 
     async def _delay(self, letters: Sequence[Letter]) -> None:
         """Try again later, and ever later: after 1, 2, 4 seconds up to a quarter of an hour."""
         async with self._database.transaction() as session:
             for letter in letters:
                 delay = min(_FIRST_DELAY * 2 ** min(letter.attempts - 1, 20), _LONGEST_DELAY)
-                await store.delay_letter(session, letter.id, until=self._clock() + delay)
+                await letter_store.delay_letter(session, letter.id, until=self._clock() + delay)
 
 
 async def _too_many(session: AsyncSession, letter: Letter, now: datetime) -> bool:
     """Count the letter, or put it off: nobody has more than so many sent to an address, nor keeps its owner's back."""
-    lately = await store.mailings_since(session, letter.email_key, now - _PERIOD)
+    lately = await letter_store.mailings_since(session, letter.email_key, now - _PERIOD)
     if any(mailing.letter_id == letter.id for mailing in lately):
         return False
     if len(lately) < _MOST_A_PERIOD:
         session.add(Mailing(letter_id=letter.id, email_key=letter.email_key, written_at=now))
         return False
-    if await store.another_letter_waits(session, letter):
-        await store.drop_letter(session, letter.id)
+    if await letter_store.another_letter_waits(session, letter):
+        await letter_store.drop_letter(session, letter.id)
     else:
-        await store.put_off_letter(session, letter, until=lately[0].written_at + _PERIOD)
+        await letter_store.put_off_letter(session, letter, until=lately[0].written_at + _PERIOD)
     return True
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import audit, letters, store, tokens
+from auth_svc import audit, letter_store, letters, session_store, tokens, user_store
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -73,9 +73,9 @@ class Refreshing:
 async def _find(session: AsyncSession, token: str, now: datetime) -> Presented:
     """Lock the token's session, and only then read the token: of calls with one token, each sees what the last did."""
     digest = tokens.digest(token)
-    opened = await store.lock_session_of_refresh_token(session, digest, now=now)
-    kept = opened and await store.find_refresh_token(session, digest)
-    user = opened and await store.find_user(session, opened.user_id)
+    opened = await session_store.lock_session_of_refresh_token(session, digest, now=now)
+    kept = opened and await session_store.find_refresh_token(session, digest)
+    user = opened and await user_store.find_user(session, opened.user_id)
     if not (opened and kept and user) or kept.expires_at <= now or user.disabled_at is not None:
         raise _invalid()
     return Presented(token, kept, opened, user)
@@ -88,11 +88,11 @@ async def _successor(session: AsyncSession, presented: Presented, now: datetime)
         if kept.salt is None or now - kept.used_at > _GRACE:
             return None
         value = _derived(presented.token, kept.salt)
-        successor = await store.find_refresh_token(session, tokens.digest(value))
+        successor = await session_store.find_refresh_token(session, tokens.digest(value))
         return Token(value, successor.expires_at) if successor else None
     kept.used_at, kept.salt = now, secrets.token_bytes(_SALT_BYTES)
     opened.last_seen_at, opened.expires_at = now, idle_end(opened, now)
-    await store.forget_salts(session, opened.id, used_before=now - _GRACE)
+    await session_store.forget_salts(session, opened.id, used_before=now - _GRACE)
     value = _derived(presented.token, kept.salt)
     session.add(
         RefreshToken(digest=tokens.digest(value), session_id=opened.id, created_at=now, expires_at=opened.expires_at)
@@ -105,7 +105,7 @@ async def _end_stolen(session: AsyncSession, presented: Presented, caller: Calle
     opened, user = presented.session, presented.user
     opened.revoked_at = now
     audit.note(session, Fact.REFRESH_TOKEN_REUSED, user_id=user.id, session_id=opened.id, caller=caller, now=now)
-    await store.add_letter(session, letters.letter(Kind.SESSION_STOLEN, user.email_key, now=now))
+    await letter_store.add_letter(session, letters.letter(Kind.SESSION_STOLEN, user.email_key, now=now))
 
 
 def _derived(token: str, salt: bytes) -> str:

@@ -8,7 +8,17 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import attempts, audit, letters, recovery_codes, second_factor_store, sessions, store, totp
+from auth_svc import (
+    attempts,
+    audit,
+    letter_store,
+    letters,
+    recovery_codes,
+    second_factor_store,
+    sessions,
+    totp,
+    user_store,
+)
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
@@ -117,7 +127,7 @@ class SecondFactors:
         """Take somebody's second factor away, as an administrator; NotFound if there is none."""
         now = self._clock()
         async with self._database.transaction() as session:
-            user = await store.lock_user(session, user_id)
+            user = await user_store.lock_user(session, user_id)
             if user is None or await second_factor_store.find_confirmed(session, user_id) is None:
                 raise NotFound("there is no second factor to take away")
             await second_factor_store.remove(session, user.id)
@@ -146,7 +156,7 @@ class SecondFactors:
 
 async def _locked(session: AsyncSession, caller: Caller) -> User:
     """The caller's account, locked; Unauthenticated if it is gone."""
-    user = await store.lock_user(session, caller.user_id)
+    user = await user_store.lock_user(session, caller.user_id)
     if user is None or user.disabled_at is not None:
         raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
     return user
@@ -167,7 +177,7 @@ async def _new_recovery_codes(session: AsyncSession, user: User) -> list[str]:
 
 async def _tell(session: AsyncSession, kind: Kind, fact: Fact, user: User, caller: Caller, now: datetime) -> None:
     """The owner by mail, and whoever reads the audit log."""
-    await store.add_letter(session, letters.letter(kind, user.email_key, now=now))
+    await letter_store.add_letter(session, letters.letter(kind, user.email_key, now=now))
     audit.note(session, fact, user_id=user.id, caller=caller, now=now)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, store, tokens
+from auth_svc import addresses, attempts, audit, session_store, tokens, user_store
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -23,7 +23,9 @@ _TOUCH_AFTER = timedelta(minutes=1)
 
 async def own_session(session: AsyncSession, caller: Caller, *, now: datetime) -> Session:
     """The caller's session; FailedPrecondition (SESSION_NEEDED) if it is an API key that calls."""
-    if (found := await store.find_own_session(session, caller.session_id, user_id=caller.user_id, now=now)) is None:
+    if (
+        found := await session_store.find_own_session(session, caller.session_id, user_id=caller.user_id, now=now)
+    ) is None:
         raise FailedPrecondition("an API key cannot do this: sign in", reason="SESSION_NEEDED")
     return found
 
@@ -75,7 +77,7 @@ class Sessions:
     async def list_own(self, user_id: str, *, limit: int, before: str) -> Sequence[Session]:
         """The user's living sessions, newest first; those that were opened before the one with the id `before`."""
         async with self._database.transaction() as session:
-            return await store.living_sessions(session, user_id, now=self._clock(), limit=limit, before=before)
+            return await session_store.living_sessions(session, user_id, now=self._clock(), limit=limit, before=before)
 
     async def revoke(self, session_id: str, caller: Caller) -> None:
         """End one of the caller's sessions; NotFound, or FailedPrecondition for an API key."""
@@ -89,7 +91,7 @@ class Sessions:
         now = self._clock()
         async with self._database.transaction() as session:
             own = await own_session(session, caller, now=now)
-            ended = await store.revoke_sessions_of(session, own.user_id, now=now, keep=own.id)
+            ended = await session_store.revoke_sessions_of(session, own.user_id, now=now, keep=own.id)
             audit.note(session, Fact.OTHER_SESSIONS_ENDED, user_id=own.user_id, caller=caller, now=now)
         await self._endings.announce(ended)
         return len(ended)
@@ -98,7 +100,7 @@ class Sessions:
         """End a session of the caller's; False if there is none that is alive."""
         now, owner = self._clock(), caller.user_id
         async with self._database.transaction() as session:
-            if not await store.revoke_session(session, session_id, user_id=owner, now=now):
+            if not await session_store.revoke_session(session, session_id, user_id=owner, now=now):
                 return False
             audit.note(session, Fact.SESSION_ENDED, user_id=owner, session_id=session_id, caller=caller, now=now)
         await self._endings.announce([session_id])
@@ -108,12 +110,12 @@ class Sessions:
         """The id of that token's session and an access token for it; Unauthenticated if it has ended."""
         now = self._clock()
         async with self._database.transaction() as session:
-            found = await store.find_session(session, tokens.digest(session_token), now=now)
+            found = await session_store.find_session(session, tokens.digest(session_token), now=now)
             if found is None:
                 raise Unauthenticated("the session has ended: sign in again", reason="SESSION_INVALID")
             opened, user = found
             if now - opened.last_seen_at >= _TOUCH_AFTER:
-                await store.touch_session(session, opened.id, now=now, expires_at=idle_end(opened, now))
+                await session_store.touch_session(session, opened.id, now=now, expires_at=idle_end(opened, now))
         return opened.id, self._issue(user, opened, now)
 
     async def _note_failure(self, user: User | None, caller: Caller) -> None:
@@ -130,7 +132,7 @@ class Sessions:
         """Let the user in, unless the password has changed since it was checked."""
         now = self._clock()
         async with self._database.transaction() as session:
-            user = await store.lock_user_with_password(session, user_id, known)
+            user = await user_store.lock_user_with_password(session, user_id, known)
             if user is None or user.disabled_at is not None:
                 raise _wrong_credentials()
             user.password_hash = new_hash or known

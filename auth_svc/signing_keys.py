@@ -14,7 +14,7 @@ import structlog
 from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import store
+from auth_svc import signing_key_store
 from auth_svc.clock import Clock
 from auth_svc.models import StoredKey
 from auth_svc.sealing import BrokenSeal, Seal
@@ -49,11 +49,11 @@ class SigningKeys:
         """Read the keys; make one and forget some where it is time. Replicas take turns: they make one between them."""
         now = self._clock()
         async with self._database.transaction() as session:
-            await store.lock_signing_keys(session)
-            await _retire(session, await store.signing_keys(session), now)
+            await signing_key_store.lock_signing_keys(session)
+            await _retire(session, await signing_key_store.signing_keys(session), now)
             ours = [
                 (stored.active_at, opened)
-                for stored in await store.signing_keys(session)
+                for stored in await signing_key_store.signing_keys(session)
                 if (opened := _opened(stored, self._seal))
             ]
             if not ours:
@@ -67,7 +67,7 @@ class SigningKeys:
     async def run(self) -> None:
         """Load again for ever, each minute and whenever keys were changed by hand. Raises when PostgreSQL goes away."""
         async with self._database.dedicated() as connection:
-            driver = await postgres.listen(connection, store.KEYS_CHANNEL)
+            driver = await postgres.listen(connection, signing_key_store.KEYS_CHANNEL)
             while True:
                 await self.load()
                 async for _ in driver.notifies(timeout=_LOOK_SECONDS, stop_after=1):
@@ -76,23 +76,25 @@ class SigningKeys:
 
 async def rotate(session: AsyncSession, seal: Seal, *, now: datetime, at_once: bool) -> str:
     """Make a key ahead of time, and give its id. `at_once`: it signs from now on, and what others signed is void."""
-    await store.lock_signing_keys(session)
+    await signing_key_store.lock_signing_keys(session)
     if at_once:
-        await store.drop_signing_keys(session, [stored.kid for stored in await store.signing_keys(session)])
+        await signing_key_store.drop_signing_keys(
+            session, [stored.kid for stored in await signing_key_store.signing_keys(session)]
+        )
     return (await _make(session, seal, made_at=now, active_at=now if at_once else now + _AHEAD)).kid
 
 
 async def published(database: Database) -> Sequence[StoredKey]:
     """The keys whose tokens count, and the next one, newest first."""
     async with database.transaction() as session:
-        return await store.signing_keys(session)
+        return await signing_key_store.signing_keys(session)
 
 
 async def _retire(session: AsyncSession, newest_first: Sequence[StoredKey], now: datetime) -> None:
     """Forget the keys that another one took over from so long ago that their tokens have ended."""
     settled = [key for key in newest_first if now - key.active_at > _AFTER]
     if over := [key.kid for key in settled[1:]]:
-        await store.drop_signing_keys(session, over)
+        await signing_key_store.drop_signing_keys(session, over)
         log.info("signing keys retired", kids=over)
 
 
@@ -101,7 +103,7 @@ async def _make(session: AsyncSession, seal: Seal, *, made_at: datetime, active_
     made = SigningKey(kid=key.thumbprint(), key=key)
     private = json.dumps(key.as_dict(private=True)).encode()
     stored = StoredKey(kid=made.kid, x=made.x, sealed=seal.seal(private), created_at=made_at, active_at=active_at)
-    await store.add_signing_key(session, stored)
+    await signing_key_store.add_signing_key(session, stored)
     return made
 
 

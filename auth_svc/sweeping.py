@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 from chatmesh.events.v1.events_pb2 import UserDeleted
 
-from auth_svc import models, store
+from auth_svc import models, store, user_store
 from auth_svc.clock import Clock
 from auth_svc.models import ApiKey, Attempts, AuditEvent, Challenge, Ending, Mailing, MailToken, RefreshToken, Session
 from auth_svc.store import Times
@@ -68,7 +68,7 @@ class Sweeping:
         now, deleted = self._clock(), [""]
         while deleted:
             async with self._database.transaction() as session:
-                deleted = await store.delete_unverified(session, now - _UNVERIFIED, limit=_BATCH)
+                deleted = await user_store.delete_unverified(session, now - _UNVERIFIED, limit=_BATCH)
                 for user_id in deleted:
                     told = events.event(UserDeleted(user_id=user_id), source="auth", about=user_id, time=now)
                     await outbox.add(session, models.outbox, told)

@@ -11,7 +11,18 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import accounts, addresses, audit, identity_store, letters, sessions, store, texts
+from auth_svc import (
+    accounts,
+    addresses,
+    audit,
+    identity_store,
+    letter_store,
+    letters,
+    session_store,
+    sessions,
+    texts,
+    user_store,
+)
 from auth_svc.addresses import Address
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -44,7 +55,7 @@ async def owner(session: AsyncSession, vouched: Vouched) -> User:
     Raises FailedPrecondition (OIDC_EMAIL_NOT_VERIFIED, IDENTITY_EXISTS), and Unauthenticated for a disabled account.
     """
     if (known := await identity_store.find(session, vouched.issuer, vouched.profile.subject)) is not None:
-        user = await store.lock_user(session, known.user_id)
+        user = await user_store.lock_user(session, known.user_id)
         if user and await identity_store.touch(session, known.id, now=vouched.now):  # it was not unlinked meanwhile
             return _enabled(user)
     user, made = await accounts.of_verified_address(
@@ -60,8 +71,8 @@ async def link(session: AsyncSession, trip: Trip, vouched: Vouched) -> None:
     The session that set out must be alive: who was signed out by a password reset has nothing to link any more. Raises
     AlreadyExists (IDENTITY_TAKEN) and FailedPrecondition (IDENTITY_EXISTS, SIGN_IN_AGAIN).
     """
-    user, now = await store.lock_user(session, trip.user_id), vouched.now
-    own = await store.find_own_session(session, trip.session_id, user_id=trip.user_id, now=now)
+    user, now = await user_store.lock_user(session, trip.user_id), vouched.now
+    own = await session_store.find_own_session(session, trip.session_id, user_id=trip.user_id, now=now)
     if user is None or own is None or vouched.caller.user_id not in ("", user.id):
         raise FailedPrecondition("the session that began this has ended: sign in again", reason="SIGN_IN_AGAIN")
     await _join(session, _enabled(user), vouched, tell=True)
@@ -92,7 +103,7 @@ class Identities:
         """
         now = self._clock()
         async with self._database.transaction() as session:
-            user = await store.lock_user(session, caller.user_id)
+            user = await user_store.lock_user(session, caller.user_id)
             await sessions.own_session(session, caller, now=now)
             found = {each.id: each for each in await identity_store.of_user(session, caller.user_id)}
             identity = found.get(identity_id)
@@ -101,7 +112,7 @@ class Identities:
             if user.password_hash is None and len(found) == 1:
                 raise FailedPrecondition("set a password first, by resetting it", reason="LAST_IDENTITY")
             await session.delete(identity)
-            await store.add_letter(session, letters.letter(Kind.IDENTITY_UNLINKED, user.email_key, now=now))
+            await letter_store.add_letter(session, letters.letter(Kind.IDENTITY_UNLINKED, user.email_key, now=now))
             detail = identity.provider
             audit.note(session, Fact.IDENTITY_UNLINKED, user_id=user.id, caller=caller, now=now, detail=detail)
 
@@ -118,7 +129,7 @@ async def _join(session: AsyncSession, user: User, vouched: Vouched, *, tell: bo
     now, detail = vouched.now, vouched.provider
     audit.note(session, Fact.IDENTITY_LINKED, user_id=user.id, caller=vouched.caller, now=now, detail=detail)
     if tell:
-        await store.add_letter(session, letters.letter(Kind.IDENTITY_LINKED, user.email_key, now=now))
+        await letter_store.add_letter(session, letters.letter(Kind.IDENTITY_LINKED, user.email_key, now=now))
 
 
 def _enabled(user: User) -> User:
