@@ -7,11 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Double, Interval, Select, bindparam, case, delete, func, literal, select, union_all, update
+from sqlalchemy import (
+    ARRAY,
+    Double,
+    Interval,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth_svc import user_store
 from auth_svc.models import Attempts, Session, User
+from svckit.statements import Driver, Statement
 
 EVERYWHERE = "*"
 """The counter of the account alone."""
@@ -66,30 +83,42 @@ def _forgiving() -> Select[int]:
     return select(func.count()).select_from(taken)
 
 
-# Made once: making them anew for each sign-in takes longer than what PostgreSQL does with them.
-_COUNT = _counting()
-_FORGIVE = _forgiving()
+def _blocking() -> Select[datetime]:
+    given = any_(bindparam("networks", type_=ARRAY(Text)))
+    return select(Attempts.blocked_until).where(Attempts.account == _ACCOUNT, Attempts.network == given)
+
+
+def _opened_from() -> Select[int]:
+    opened = select(literal(1)).select_from(Session).join(User, User.id == Session.user_id).limit(1)
+    given = bindparam("of_address", type_=Text), bindparam("ip", type_=Text)
+    return opened.where(User.email_key == given[0], Session.ip_address == given[1])
+
+
+_COUNT = Statement(_counting())
+_FORGIVE = Statement(_forgiving())
+_BLOCKED_UNTIL = Statement(_blocking())
+_SIGNED_IN_FROM = Statement(_opened_from())
 
 
 async def count(
-    session: AsyncSession, account: bytes, email_key: str, *, network: str, limits: Limits, now: datetime
+    driver: Driver, account: bytes, email_key: str, *, network: str, limits: Limits, now: datetime
 ) -> Mapping[str, User | None]:
     """Count an attempt by its network and by account alone, unless it has to wait there.
 
     Gives where it was counted, and the account's user if there is one.
     """
     given = asdict(limits) | {"of_account": account, "of_network": network, "now": now, "of_address": email_key}
-    return {row.network: row.User for row in await session.execute(_COUNT, given)}
+    return {row.pop("network"): user_store.user_of(row) for row in await _COUNT.rows(driver, given)}
 
 
-async def blocked_until(session: AsyncSession, account: bytes, networks: Sequence[str]) -> Sequence[datetime]:
-    found = select(Attempts.blocked_until).where(Attempts.account == account, Attempts.network.in_(networks))
-    return (await session.scalars(found)).all()
+async def blocked_until(driver: Driver, account: bytes, networks: Sequence[str]) -> Sequence[datetime]:
+    rows = await _BLOCKED_UNTIL.rows(driver, {"of_account": account, "networks": networks})
+    return [row["blocked_until"] for row in rows]
 
 
-async def forgive(session: AsyncSession, account: bytes, *, network: str) -> None:
+async def forgive(driver: Driver, account: bytes, *, network: str) -> None:
     """Forget the attempts of a network, and take one of the account's back."""
-    await session.execute(_FORGIVE, {"of_account": account, "of_network": network})
+    await _FORGIVE.run(driver, {"of_account": account, "of_network": network})
 
 
 async def forget_all(session: AsyncSession, account: bytes) -> None:
@@ -97,8 +126,6 @@ async def forget_all(session: AsyncSession, account: bytes) -> None:
         await session.execute(delete(Attempts).where(Attempts.account == account, whose))
 
 
-async def signed_in_from(session: AsyncSession, email_key: str, ip_address: str) -> bool:
+async def signed_in_from(driver: Driver, email_key: str, ip_address: str) -> bool:
     """Whether there is a session of that account that was opened from there, alive or not."""
-    opened = select(Session.id).join(User, User.id == Session.user_id)
-    found = opened.where(User.email_key == email_key, Session.ip_address == ip_address).limit(1)
-    return await session.scalar(found) is not None
+    return bool(await _SIGNED_IN_FROM.rows(driver, {"of_address": email_key, "ip": ip_address}))

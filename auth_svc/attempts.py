@@ -16,6 +16,7 @@ from auth_svc.attempt_store import EVERYWHERE, Limits
 from auth_svc.caller import Caller
 from auth_svc.models import User
 from svckit.errors import ResourceExhausted
+from svckit.statements import Driver
 
 MEMORY = timedelta(hours=24)
 """After this long without an attempt, those before it do not count any more."""
@@ -26,27 +27,27 @@ _LIMITS = Limits(by_network=10, by_account=100, longest=900.0, memory=MEMORY)
 _PREFIX = 64  # bits of an IPv6 address that one customer of a provider has
 
 
-async def begin(session: AsyncSession, email_key: str, caller: Caller, *, now: datetime) -> User | None:
+async def begin(driver: Driver, email_key: str, caller: Caller, *, now: datetime) -> User | None:
     """Count an attempt, if the transaction commits, and give whose it is.
 
     Raises ResourceExhausted (TOO_MANY_ATTEMPTS) if it comes too early.
     """
     account, network = tokens.digest(email_key), _network(caller.ip_address)
-    counted = await attempt_store.count(session, account, email_key, network=network, limits=_LIMITS, now=now)
+    counted = await attempt_store.count(driver, account, email_key, network=network, limits=_LIMITS, now=now)
     waiting = {network, EVERYWHERE} - counted.keys()
     if not waiting:
         return counted[network]
-    blocked = await attempt_store.blocked_until(session, account, list(waiting))
-    if network in counted and await attempt_store.signed_in_from(session, email_key, caller.ip_address):
+    blocked = await attempt_store.blocked_until(driver, account, list(waiting))
+    if network in counted and await attempt_store.signed_in_from(driver, email_key, caller.ip_address):
         return counted[network]
     wait = max(blocked, default=now) - now  # somebody may have been right meanwhile
     message = "too many wrong passwords: wait a little"
     raise ResourceExhausted(message, reason="TOO_MANY_ATTEMPTS", retry_after=wait)
 
 
-async def forgive(session: AsyncSession, email_key: str, caller: Caller) -> None:
+async def forgive(driver: Driver, email_key: str, caller: Caller) -> None:
     """The password was right: forget the network's attempts, and this one of the account's."""
-    await attempt_store.forgive(session, tokens.digest(email_key), network=_network(caller.ip_address))
+    await attempt_store.forgive(driver, tokens.digest(email_key), network=_network(caller.ip_address))
 
 
 async def forget_all(session: AsyncSession, email_key: str) -> None:

@@ -10,15 +10,17 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import second_factor_store, tokens
+from auth_svc import second_factor_store, store, tokens
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.codes import Codes, Shown
 from auth_svc.models import Challenge, User
 from auth_svc.opening import SignedIn, open_session
+from svckit import postgres
 from svckit.errors import ServiceError, Unauthenticated
 from svckit.postgres import Database
+from svckit.statements import Driver
 
 _LIFE = timedelta(minutes=5)
 _TRIES = 5
@@ -40,12 +42,12 @@ class Challenges:
         self._codes = codes
         self._clock = clock
 
-    async def admit(self, session: AsyncSession, user: User, caller: Caller, *, now: datetime) -> SignedIn | Challenged:
+    async def admit(self, driver: Driver, user: User, caller: Caller, *, now: datetime) -> SignedIn | Challenged:
         """What the first factor opens. The user is locked, verified and not disabled."""
-        if await second_factor_store.find_confirmed(session, user.id) is None:
-            return await open_session(session, user, caller, access_tokens=self._access_tokens, now=now)
+        if not await second_factor_store.is_asked_for(driver, user.id):
+            return await open_session(driver, user, caller, access_tokens=self._access_tokens, now=now)
         token = Token(tokens.new_token(), now + _LIFE)
-        session.add(_kept(token, user))
+        await store.add_at_once(driver, _kept(token, user))
         return Challenged(token)
 
     async def meet(self, token: str, shown: Shown, caller: Caller) -> SignedIn:
@@ -63,7 +65,8 @@ class Challenges:
             refusal = await self._codes.refusal(session, user, factor, shown, caller, now=now)
             if refusal is None:
                 await session.delete(challenge)
-                return await open_session(session, user, caller, access_tokens=self._access_tokens, now=now)
+                driver = await postgres.driver_of(session)
+                return await open_session(driver, user, caller, access_tokens=self._access_tokens, now=now)
             await _count(session, challenge, refusal)
         raise refusal
 

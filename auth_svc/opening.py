@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chatmesh.events.v1.events_pb2 import UserSignedIn
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc import audit, models, store, tokens
 from auth_svc.access_tokens import AccessTokens, Token
@@ -16,6 +15,7 @@ from auth_svc.caller import Caller
 from auth_svc.models import RefreshToken, Session, User
 from svckit import events, outbox
 from svckit.ids import new_id
+from svckit.statements import Driver
 
 LONGEST_LIFE = timedelta(days=30)
 _IDLE_LIFE = timedelta(days=7)
@@ -49,15 +49,15 @@ def idle_end(session: Session, now: datetime) -> datetime:
 
 
 async def open_session(
-    session: AsyncSession, user: User, caller: Caller, *, access_tokens: AccessTokens, now: datetime
+    driver: Driver, user: User, caller: Caller, *, access_tokens: AccessTokens, now: datetime
 ) -> SignedIn:
     """A new session of the user, who is locked and not disabled; told if the transaction commits."""
     session_token, refresh_token = tokens.new_token(), tokens.new_token()
     opened = _new_session(user, session_token, caller, now)
     noted = audit.event(Fact.SESSION_OPENED, user_id=user.id, session_id=opened.id, caller=caller, now=now)
-    await store.add_at_once(session, opened, _kept(refresh_token, opened), noted)
+    await store.add_at_once(driver, opened, _kept(refresh_token, opened), noted)
     told = events.event(UserSignedIn(user_id=user.id, session_id=opened.id), source="auth", about=user.id, time=now)
-    await outbox.add(session, models.outbox, told)
+    await outbox.add_directly(driver, models.outbox, told)
     access = access_tokens.issue(user, session_id=opened.id, now=now, no_later_than=latest_end(opened))
     refresh = Token(refresh_token, opened.expires_at)
     return SignedIn(user, Token(session_token, opened.expires_at), Tokens(access, refresh))

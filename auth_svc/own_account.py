@@ -28,7 +28,7 @@ from auth_svc.letters import Kind
 from auth_svc.models import User
 from auth_svc.passwords import Passwords
 from auth_svc.reauthentication import Reauthentication, wrong_password
-from svckit import events, outbox
+from svckit import events, outbox, postgres
 from svckit.errors import Unauthenticated
 from svckit.postgres import Database
 
@@ -107,7 +107,7 @@ class OwnAccount:
             if unchanged is None or unchanged.password_hash != user.password_hash:
                 raise wrong_password()
             unchanged.password_hash = new_hash
-            await attempts.forgive(session, user.email_key, caller)
+            await attempts.forgive(await postgres.driver_of(session), user.email_key, caller)
             await mail_token_store.void_mail_tokens(session, user.id)
             ended = await session_store.revoke_sessions_of(session, user.id, now=now, keep=own.id)
             await letter_store.add_letter(session, letters.letter(Kind.PASSWORD_CHANGED, user.email_key, now=now))

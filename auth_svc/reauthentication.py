@@ -8,6 +8,7 @@ from auth_svc.caller import Caller
 from auth_svc.clock import Clock
 from auth_svc.models import Session, User
 from auth_svc.passwords import Passwords
+from svckit import postgres
 from svckit.errors import FailedPrecondition, Unauthenticated
 from svckit.postgres import Database
 
@@ -34,7 +35,7 @@ class Reauthentication:
             if user.password_hash is None:
                 refuse_stale(own, now)
                 return own
-            await attempts.begin(session, user.email_key, caller, now=now)
+            await attempts.begin(await postgres.driver_of(session), user.email_key, caller, now=now)
         if not await self._passwords.verify(password, user.password_hash):
             async with self._database.transaction() as session:
                 audit.note(session, Fact.PASSWORD_WRONG, user_id=user.id, caller=caller, now=now)

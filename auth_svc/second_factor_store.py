@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Uuid, and_, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc.models import Challenge, RecoveryCode, SecondFactor, User
+from svckit.statements import Driver, Statement
 
-_CONFIRMED = select(SecondFactor).where(
-    SecondFactor.user_id == bindparam("of_user", type_=SecondFactor.user_id.type),
-    SecondFactor.confirmed_at.is_not(None),
+_CONFIRMED = and_(
+    SecondFactor.user_id == bindparam("of_user", type_=Uuid(as_uuid=False)), SecondFactor.confirmed_at.is_not(None)
 )
+_IS_ASKED_FOR = Statement(select(SecondFactor.user_id).where(_CONFIRMED))
 
 
 async def find(session: AsyncSession, user_id: str) -> SecondFactor | None:
@@ -21,7 +22,12 @@ async def find(session: AsyncSession, user_id: str) -> SecondFactor | None:
 
 async def find_confirmed(session: AsyncSession, user_id: str) -> SecondFactor | None:
     """The user's second factor, if sign-in asks for it."""
-    return await session.scalar(_CONFIRMED, {"of_user": user_id})
+    return await session.scalar(select(SecondFactor).where(_CONFIRMED), {"of_user": user_id})
+
+
+async def is_asked_for(driver: Driver, user_id: str) -> bool:
+    """Whether sign-in asks for the user's second factor."""
+    return bool(await _IS_ASKED_FOR.rows(driver, {"of_user": user_id}))
 
 
 async def remove(session: AsyncSession, user_id: str) -> None:

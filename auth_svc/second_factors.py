@@ -150,8 +150,8 @@ class SecondFactors:
         async with self._database.transaction() as session:
             user = await _locked(session, caller)
         await self._reauthentication.ask(user, password, caller)
-        async with self._database.transaction() as session:
-            await attempts.forgive(session, user.email_key, caller)
+        async with self._database.direct() as driver:
+            await attempts.forgive(driver, user.email_key, caller)
 
 
 async def _locked(session: AsyncSession, caller: Caller) -> User:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc import addresses, attempts, audit, session_store, tokens, user_store
+from auth_svc import addresses, attempts, audit, session_store, store, tokens, user_store
 from auth_svc.access_tokens import AccessTokens, Token
 from auth_svc.audit import Fact
 from auth_svc.caller import Caller
@@ -58,8 +58,8 @@ class Sessions:
         password of an account that is not verified.
         """
         email_key = _key_of(email)
-        async with self._database.transaction() as session:
-            user = await attempts.begin(session, email_key, caller, now=self._clock())
+        async with self._database.direct() as driver:
+            user = await attempts.begin(driver, email_key, caller, now=self._clock())
         known = user.password_hash if user else None
         right = await self._passwords.verify(password, known)
         if user is None or known is None or not right or user.disabled_at is not None:
@@ -119,25 +119,27 @@ class Sessions:
         return opened.id, self._issue(user, opened, now)
 
     async def _note_failure(self, user: User | None, caller: Caller) -> None:
-        async with self._database.transaction() as session:
-            audit.note(
-                session, Fact.SIGN_IN_FAILED, user_id=user.id if user else None, caller=caller, now=self._clock()
-            )
+        user_id = user.id if user else None
+        failed = audit.event(Fact.SIGN_IN_FAILED, user_id=user_id, caller=caller, now=self._clock())
+        async with self._database.direct() as driver:
+            await store.add_at_once(driver, failed)
 
     async def _forgive(self, email_key: str, caller: Caller) -> None:
-        async with self._database.transaction() as session:
-            await attempts.forgive(session, email_key, caller)
+        async with self._database.direct() as driver:
+            await attempts.forgive(driver, email_key, caller)
 
     async def _open(self, user_id: str, known: str, new_hash: str | None, caller: Caller) -> SignedIn | Challenged:
         """Let the user in, unless the password has changed since it was checked."""
         now = self._clock()
-        async with self._database.transaction() as session:
-            user = await user_store.lock_user_with_password(session, user_id, known)
+        async with self._database.direct() as driver:
+            user = await user_store.lock_user_with_password(driver, user_id, known)
             if user is None or user.disabled_at is not None:
                 raise _wrong_credentials()
-            user.password_hash = new_hash or known
-            await attempts.forgive(session, user.email_key, caller)
-            return await self._challenges.admit(session, user, caller, now=now)
+            if new_hash is not None:
+                user.password_hash = new_hash
+                await user_store.replace_password_hash(driver, user.id, new_hash)
+            await attempts.forgive(driver, user.email_key, caller)
+            return await self._challenges.admit(driver, user, caller, now=now)
 
     def _issue(self, user: User, session: Session, now: datetime) -> Token:
         return self._access_tokens.issue(user, session_id=session.id, now=now, no_later_than=latest_end(session))

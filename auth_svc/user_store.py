@@ -6,6 +6,7 @@ Who locks a user's row locks it first, before anything that hangs on it: so no t
 from collections.abc import Sequence
 from datetime import datetime
 
+from psycopg.rows import DictRow
 from sqlalchemy import and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +16,7 @@ from auth_svc.models import (
     User,
 )
 from svckit.identity import Role
+from svckit.statements import Driver, Statement
 
 USERS_CHANNEL = "auth_users"  # a trigger of the table notifies
 
@@ -38,16 +40,31 @@ async def lock_user_by_email(session: AsyncSession, email_key: str) -> User | No
     return await session.scalar(select(User).where(User.email_key == email_key).with_for_update())
 
 
-_UNCHANGED = (
+_UNCHANGED = Statement(
     select(User)
     .where(User.id == bindparam("id", type_=User.id.type), User.password_hash == bindparam("hash"))
     .with_for_update()
 )
+_REHASHED = Statement(
+    update(User)
+    .where(User.id == bindparam("of_user", type_=User.id.type))
+    .values(password_hash=bindparam("hash", type_=User.password_hash.type))
+)
 
 
-async def lock_user_with_password(session: AsyncSession, user_id: str, password_hash: str) -> User | None:
+async def lock_user_with_password(driver: Driver, user_id: str, password_hash: str) -> User | None:
     """The user, if the password is still the one of that hash."""
-    return await session.scalar(_UNCHANGED, {"id": user_id, "hash": password_hash})
+    rows = await _UNCHANGED.rows(driver, {"id": user_id, "hash": password_hash})
+    return user_of(rows[0]) if rows else None
+
+
+async def replace_password_hash(driver: Driver, user_id: str, password_hash: str) -> None:
+    await _REHASHED.run(driver, {"of_user": user_id, "hash": password_hash})
+
+
+def user_of(row: DictRow) -> User | None:
+    """The user whose columns the row has; None where an outer join found none."""
+    return User(**row | {"id": str(row["id"])}) if row["id"] else None
 
 
 async def rename_user(session: AsyncSession, user_id: str, name: str) -> None:

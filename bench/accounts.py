@@ -26,6 +26,8 @@ _TEMPLATE = Path(__file__).with_name("accounts.md")
 _AT_ONCE = 50
 _CALLS = 200
 _ENDINGS = 30
+_ROUNDS = 7
+_CHEAP_ARGON2 = {"ARGON2_MEMORY_KIB": "8", "ARGON2_TIME_COST": "1"}
 _TURNS = 3  # of each person: fewer wrong passwords than make anybody wait
 _PAUSE = 0.06  # seconds; what a call leaves to be done in the background must not slow down the next
 
@@ -47,12 +49,35 @@ class Row:
 
 async def measured(folder: Path) -> Mapping[str, str]:
     """The tables, by their names in the template."""
-    async with auth_rig.running(folder, people=_AT_ONCE) as rig:
+    async with auth_rig.running(folder / "cheap", people=1, **_CHEAP_ARGON2) as rig:
+        processor = "".join([await _spent(rig, name, call) for name, call in _costly(rig).items()])
+    async with auth_rig.running(folder / "whole", people=_AT_ONCE) as rig:
         return {
+            "processor": processor,
             "others": "".join(map(str, await _beside_sign_ins(rig))),
             "endings": str(await _endings(rig)),
             "enumeration": "".join([await _told_apart(rig, name, call) for name, call in _askings(rig).items()]),
         }
+
+
+def _costly(rig: AuthRig) -> Mapping[str, Call]:
+    """The calls whose time of the processor is measured, and beside them one that only passes through gRPC."""
+    return {
+        "`SignIn`": rig.sign_in,
+        "`ListSigningKeys`": lambda _: rig.stub.ListSigningKeys(pb.ListSigningKeysRequest()),
+    }
+
+
+async def _spent(rig: AuthRig, name: str, call: Call) -> str:
+    """The whole process's time of the processor for a call, in the background too: least and median of all rounds."""
+    spent = []
+    for _ in range(_ROUNDS):
+        before = proc.cpu_seconds(rig.pid)
+        for _ in range(_CALLS):
+            await _timed(call(rig.people[0]))
+        await asyncio.sleep(_PAUSE)
+        spent.append((proc.cpu_seconds(rig.pid) - before) / _CALLS * 1000)
+    return f"| {name} | {_ROUNDS} × {_CALLS} | {min(spent):.2f} | {median(spent):.2f} |\n"
 
 
 async def _beside_sign_ins(rig: AuthRig) -> Sequence[Row]:

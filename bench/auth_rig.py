@@ -4,7 +4,7 @@ import asyncio
 import email
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.policy import default
@@ -33,6 +33,7 @@ class AuthRig:
     """The service, and the addresses of those who can sign in to it."""
 
     stub: "AuthServiceAsyncStub"
+    pid: int
     redis_url: str
     people: Sequence[str]
 
@@ -45,27 +46,29 @@ def new_address() -> str:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, people: int) -> AsyncIterator[AuthRig]:
-    """Start it all; raises LocalError."""
+async def running(folder: Path, *, people: int, **settings: str) -> AsyncIterator[AuthRig]:
+    """Start it all, with those settings instead of the defaults; raises LocalError."""
     async with (
         Home.opened(folder) as home,
         local.engines(home, durable=False) as engines,
         local.mail_catcher(home) as smtp_url,
     ):
         service = await start_on_free_ports(
-            home, ["auth", "admin"], lambda *ports: _service(home, engines, smtp_url, *ports)
+            home, ["auth", "admin"], lambda *ports: _service(home, engines, smtp_url, settings, *ports)
         )
         try:
             async with clients.channel(service.url.removeprefix("tcp://"), services=SERVICES) as channel:
                 stub = AuthServiceStub(channel)
                 addresses = [new_address() for _ in range(people)]
                 await _register(stub, addresses, mail=home.folder("mail"))
-                yield AuthRig(stub=stub, redis_url=engines.redis_url, people=addresses)
+                yield AuthRig(stub=stub, pid=service.pid or 0, redis_url=engines.redis_url, people=addresses)
         finally:
             await service.stop()
 
 
-def _service(home: Home, engines: Engines, smtp_url: str, port: int, admin_port: int) -> Supervised:
+def _service(
+    home: Home, engines: Engines, smtp_url: str, settings: Mapping[str, str], port: int, admin_port: int
+) -> Supervised:
     environment = {
         "PATH": os.defpath,
         "LISTEN": f"127.0.0.1:{port}",
@@ -74,6 +77,7 @@ def _service(home: Home, engines: Engines, smtp_url: str, port: int, admin_port:
         "REDIS_URL": engines.redis_url,
         "NATS_URL": engines.nats_url,
         "SMTP_URL": smtp_url,
+        **settings,
     }
     program = Program(name="auth", command=python("auth_svc"), environment=environment)
     ready = answers(f"http://127.0.0.1:{admin_port}/readyz")

@@ -5,12 +5,13 @@ ids and deletes what the stream has stored; after a crash in between it publishe
 event's id. There is no watermark: an id that commits late is found late, not skipped.
 """
 
+import asyncio
 import time
 from functools import cache
 
-import psycopg
 import structlog
 from prometheus_client import Gauge
+from psycopg.rows import DictRow
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -20,14 +21,13 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
-    Row,
     Table,
     Text,
     any_,
+    bindparam,
     delete,
     func,
     insert,
-    literal,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -35,11 +35,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from svckit import postgres
 from svckit.events import Bus, Event, sending
 from svckit.postgres import Database
+from svckit.statements import Driver, Statement
 
 log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _POLL_SECONDS = 1.0
+_SPACING_SECONDS = 0.05  # between two batches: a batch of one costs nearly what one of twenty costs
 _MEASURE_SECONDS = 5.0
 
 
@@ -75,17 +77,28 @@ def processed_table(metadata: MetaData) -> Table:
 
 async def add(session: AsyncSession, table: Table, event: Event) -> None:
     """Have the event published if, and only if, the session's transaction commits."""
-    row = insert(table).values(
-        event_id=event.id,
-        subject=event.subject,
-        type=event.type,
-        source=event.source,
-        about=event.about,
-        time=event.time,
-        data=event.data,
-        traceparent=event.traceparent,
-    )
-    await session.execute(row.returning(func.pg_notify(_channel(table), "")))
+    await add_directly(await postgres.driver_of(session), table, event)
+
+
+async def add_directly(driver: Driver, table: Table, event: Event) -> None:
+    """The same, in a transaction on the driver itself."""
+    values = {
+        "event_id": event.id,
+        "subject": event.subject,
+        "type": event.type,
+        "source": event.source,
+        "about": event.about,
+        "time": event.time,
+        "data": event.data,
+        "traceparent": event.traceparent,
+    }
+    await _adding(table).run(driver, values)
+
+
+@cache
+def _adding(table: Table) -> Statement:
+    given = {column.key: bindparam(column.key, type_=column.type) for column in table.c if not column.server_default}
+    return Statement(insert(table).values(given).returning(func.pg_notify(_channel(table), "")))
 
 
 class Relay:
@@ -98,6 +111,9 @@ class Relay:
         self._database = database
         self._table = table
         self._bus = bus
+        oldest = select(table).order_by(table.c.id).limit(_BATCH)
+        self._oldest = Statement(oldest.with_for_update(skip_locked=True))
+        self._forget = Statement(delete(table).where(table.c.id == any_(bindparam("stored", type_=ARRAY(BigInteger)))))
         self._measured = -_MEASURE_SECONDS
         self._complaint = ""
 
@@ -107,25 +123,25 @@ class Relay:
             await postgres.hold(connection, _channel(self._table))
             driver = await postgres.listen(connection, _channel(self._table))
             while True:
-                found, stored = await self._publish_batch(connection)
+                began = time.monotonic()
+                found, stored = await self._publish_batch(driver)
                 await self._measure(connection)
                 if stored < _BATCH:
                     # While the stream is away, a notification is no reason to try again at once.
                     await _pause(driver, until_notified=stored == found)
+                    await asyncio.sleep(began + _SPACING_SECONDS - time.monotonic())
 
-    async def _publish_batch(self, connection: AsyncConnection) -> tuple[int, int]:
+    async def _publish_batch(self, driver: Driver) -> tuple[int, int]:
         """Publish the oldest events; how many there were, and how many of them the stream has stored."""
-        oldest = select(self._table).order_by(self._table.c.id).limit(_BATCH).with_for_update(skip_locked=True)
-        async with connection.begin():
-            rows = (await connection.execute(oldest)).all()
+        async with driver.transaction():
+            rows = await self._oldest.rows(driver, {})
             if not rows:
                 return 0, 0
             events = [_event(row) for row in rows]
             with sending(events, outbox=str(self._table)):
                 failures = await self._bus.publish_all(events)
-                stored = [row.id for row, failure in zip(rows, failures, strict=True) if failure is None]
-                ids = literal(stored, ARRAY(BigInteger))
-                await connection.execute(delete(self._table).where(self._table.c.id == any_(ids)))
+                stored = [row["id"] for row, failure in zip(rows, failures, strict=True) if failure is None]
+                await self._forget.run(driver, {"stored": stored})
         self._complain(next((str(failure) for failure in failures if failure is not None), ""))
         return len(rows), len(stored)
 
@@ -160,20 +176,20 @@ def _channel(table: Table) -> str:
     return f"outbox:{table.schema}"
 
 
-async def _pause(driver: psycopg.AsyncConnection, *, until_notified: bool) -> None:
+async def _pause(driver: Driver, *, until_notified: bool) -> None:
     """Let the poll interval pass, taking notifications in, or less when one of them may end it."""
     async for _ in driver.notifies(timeout=_POLL_SECONDS, stop_after=1 if until_notified else None):
         pass
 
 
-def _event(row: Row[tuple[object, ...]]) -> Event:
+def _event(row: DictRow) -> Event:
     return Event(
-        id=row.event_id,
-        subject=row.subject,
-        type=row.type,
-        source=row.source,
-        about=row.about,
-        time=row.time,
-        data=bytes(row.data),
-        traceparent=row.traceparent,
+        id=row["event_id"],
+        subject=row["subject"],
+        type=row["type"],
+        source=row["source"],
+        about=row["about"],
+        time=row["time"],
+        data=row["data"],
+        traceparent=row["traceparent"],
     )

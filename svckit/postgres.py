@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from select import POLLIN, poll
 
 import psycopg
 import structlog
@@ -14,14 +15,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, NullPool, func, make_url, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, NullPool, event, func, make_url, select
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
 from svckit import sql_calls
 from svckit.errors import Unavailable
+from svckit.statements import Driver
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +76,20 @@ class Database:
             raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
 
     @asynccontextmanager
+    async def direct(self) -> AsyncIterator[Driver]:
+        """The same, on the driver itself: for `statements.Statement`, where SQLAlchemy would cost too much.
+
+        Raises psycopg's own errors for what a statement does wrong.
+        """
+        try:
+            async with self.engine.connect() as connection, _kept_only_alive(connection) as driver:
+                yield driver
+                await driver.commit()
+        except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
+            log.warning("postgres unavailable", error=_first_line(error))
+            raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
+
+    @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[AsyncConnection]:
         """A connection of one's own, outside the pool and closed at the end: for session locks and LISTEN."""
         async with self.unpooled.connect() as connection:
@@ -94,12 +111,12 @@ async def connected(url: str, *, pool_size: int = 10, name: str = "chatmesh") ->
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
-        pool_pre_ping=True,
         pool_recycle=_RECYCLE_SECONDS,
     )
     unpooled = make(poolclass=NullPool)
     for engine in (pooled, unpooled):
         sql_calls.observe(engine, pool=name)
+    event.listen(pooled.sync_engine, "checkout", _refuse_lost)
     try:
         yield Database(pooled, unpooled, name)
     finally:
@@ -119,14 +136,17 @@ async def hold(connection: AsyncConnection, lock: str) -> None:
     await connection.commit()
 
 
-async def listen(connection: AsyncConnection, channel: str) -> psycopg.AsyncConnection:
+async def listen(connection: AsyncConnection, channel: str) -> Driver:
     """Have the channel's notifications sent here; they come in on the driver's own connection, which this gives."""
     await connection.exec_driver_sql(f'LISTEN "{channel}"')
     await connection.commit()
-    driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, psycopg.AsyncConnection):
-        raise TypeError(f"notifications need psycopg's asyncio connection, not {type(driver).__name__}")
-    return driver
+    return await _driver(connection)
+
+
+async def driver_of(session: AsyncSession) -> Driver:
+    """The connection that the session's transaction is on; what the session has to write is written first."""
+    await session.flush()
+    return await _driver(await session.connection())
 
 
 async def migrate(url: str, *, schema: str, scripts: Path) -> None:
@@ -142,6 +162,50 @@ async def migrate(url: str, *, schema: str, scripts: Path) -> None:
         await connection.execute(CreateSchema(schema, if_not_exists=True))
         await connection.commit()
         await connection.run_sync(_upgrade, schema, scripts)
+
+
+async def _driver(connection: AsyncConnection) -> Driver:
+    return _psycopg((await connection.get_raw_connection()).driver_connection)
+
+
+def _psycopg(driver: object) -> Driver:
+    if not isinstance(driver, psycopg.AsyncConnection):
+        raise TypeError(f"psycopg's asyncio connection is needed, not {type(driver).__name__}")
+    return driver
+
+
+def _refuse_lost(_connection: object, pooled: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have a connection that was lost while nobody used it replaced, and the others that were.
+
+    The server says nothing on an idle connection, unless it closes it. Asking it, as the pool's own check does, costs
+    as much as a statement.
+    """
+    driver = _psycopg(pooled.driver_connection)
+    if driver.closed or _has_news(driver.fileno()):
+        raise InvalidatePoolError("the connection was lost")
+
+
+def _has_news(descriptor: int) -> bool:
+    watching = poll()
+    watching.register(descriptor, POLLIN)
+    return bool(watching.poll(0))
+
+
+@asynccontextmanager
+async def _kept_only_alive(connection: AsyncConnection) -> AsyncIterator[Driver]:
+    """The driver's connection; one that is lost in the block does not go back to the pool, which would not know.
+
+    Nor does one that was waited for in vain, as nobody knows what it is doing.
+    """
+    driver = await _driver(connection)
+    try:
+        yield driver
+    except asyncio.CancelledError:
+        await connection.invalidate()
+        raise
+    finally:
+        if driver.closed:
+            await connection.invalidate()
 
 
 def _address(url: str) -> URL:
@@ -183,6 +247,6 @@ def _unknown_revisions(connection: Connection, schema: str, scripts: ScriptDirec
     return unknown
 
 
-def _first_line(error: OperationalError | PoolTimeout) -> str:
+def _first_line(error: Exception) -> str:
     cause = error.orig if isinstance(error, OperationalError) else error
     return str(cause).partition("\n")[0]

@@ -14,6 +14,7 @@ from auth_svc.oidc.identities import Vouched
 from auth_svc.oidc.provider import Provider, Redeemable
 from auth_svc.oidc.trips import Luggage, Trip, Trips
 from auth_svc.opening import SignedIn
+from svckit import postgres
 from svckit.errors import InvalidArgument, NotFound, PermissionDenied, ServiceError
 from svckit.postgres import Database
 
@@ -126,7 +127,7 @@ class Journeys:
                 await identities.link(session, trip, vouched)
                 return None
             user = await identities.owner(session, vouched)
-            return await self._challenges.admit(session, user, caller, now=vouched.now)
+            return await self._challenges.admit(await postgres.driver_of(session), user, caller, now=vouched.now)
 
     async def _depart(self, trip: Trip) -> Departure:
         provider = self._provider(trip.provider)

@@ -1,16 +1,18 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Integer, bindparam, column, func, insert, literal, select, table, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from svckit import local, postgres
 from svckit.errors import Unavailable
 from svckit.local import Engines, ports
 from svckit.postgres import Database
+from svckit.statements import Statement
 
 MIGRATE = """
 import asyncio, sys
@@ -40,6 +42,9 @@ def upgrade():
     op.execute("INSERT INTO shop.orders VALUES (3)")
     op.execute("SELECT nothing_like_this()")
 """
+
+COUNTED = Statement(select(column("n")).select_from(table("counted")))
+COUNT = Statement(insert(table("counted", column("n"))).values(n=bindparam("n", type_=Integer)))
 
 
 @pytest.fixture
@@ -123,10 +128,61 @@ async def test_a_pool_whose_connections_are_all_taken_waits_for_one(database: Da
     await asyncio.gather(*(_execute(database, "SELECT pg_sleep(0.01)") for _ in range(8)))
 
 
+async def test_a_direct_block_is_one_transaction(database: Database) -> None:
+    await _execute(database, "CREATE TABLE counted (n int)")
+    async with database.direct() as driver:
+        await COUNT.run(driver, {"n": 1})
+    with suppress(KeyError):
+        async with database.direct() as driver:
+            await COUNT.run(driver, {"n": 2})
+            raise KeyError
+
+    async with database.direct() as driver:
+        assert await COUNTED.rows(driver, {}) == [{"n": 1}]
+
+
+async def test_a_session_and_its_driver_share_a_transaction(database: Database) -> None:
+    await _execute(database, "CREATE TABLE counted (n int)")
+    with suppress(KeyError):
+        async with database.transaction() as session:
+            await COUNT.run(await postgres.driver_of(session), {"n": 1})
+            assert await session.scalar(text("SELECT n FROM counted")) == 1
+            raise KeyError
+
+    assert await _scalars(database, "SELECT n FROM counted") == []
+
+
+async def test_a_connection_that_is_lost_or_given_up_in_a_direct_block_is_not_used_again(database: Database) -> None:
+    waits = Statement(select(func.pg_sleep(60)))
+    with pytest.raises(Unavailable):
+        async with database.direct() as driver:
+            await Statement(select(func.pg_terminate_backend(func.pg_backend_pid()))).run(driver, {})
+    for _ in range(3):  # more than the pool holds
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), database.direct() as driver:
+                await waits.run(driver, {})
+
+    await database.ping()
+
+
+async def test_connections_that_the_server_closed_meanwhile_are_replaced(database: Database) -> None:
+    await asyncio.gather(*(_execute(database, "SELECT pg_sleep(0.01)") for _ in range(2)))
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+    async with database.dedicated() as connection:
+        await connection.execute(text(f"{ended} AND pid <> pg_backend_pid()"))
+
+    await database.ping()
+    async with database.direct() as driver:
+        assert await Statement(select(literal(1).label("n"))).rows(driver, {}) == [{"n": 1}]
+
+
 async def test_a_database_that_is_away_is_unavailable() -> None:
     async with postgres.connected(f"postgresql://nobody@127.0.0.1:{ports.free_port()}/none") as database:
         with pytest.raises(Unavailable, match="the database is not available"):
             await database.ping()
+        with pytest.raises(Unavailable, match="the database is not available"):
+            async with database.direct():
+                pass
 
 
 async def test_a_pool_outlives_a_restart_of_the_database(engines: Engines, tmp_path: Path) -> None:
