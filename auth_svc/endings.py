@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from auth_svc import session_store
 from auth_svc.clock import Clock
 from svckit.errors import Unavailable
+from svckit.identity import CLOCK_LEEWAY
 from svckit.postgres import Database
 from svckit.revocations import revoke
 
@@ -22,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 _TOLD = "auth:revocations:told"  # lost together with what was told
 _POLL_SECONDS = 1.0
-_CLOCK_LEEWAY = timedelta(minutes=1)  # verifiers take tokens for half a minute longer
 
 
 class Endings:
@@ -31,7 +31,8 @@ class Endings:
     def __init__(self, *, database: Database, redis: Redis, token_life: timedelta, clock: Clock) -> None:
         self._database = database
         self._redis = redis
-        self._memory = token_life + _CLOCK_LEEWAY
+        # Once for who verifies, and once for the replica that signed, whose clock may be ahead of this one's.
+        self._memory = token_life + 2 * CLOCK_LEEWAY
         self._clock = clock
         self._all_told = False
 

@@ -62,7 +62,8 @@ class SigningKeys:
             elif now - ours[0][0] > _LIFE:
                 successor = await _make(session, self._seal, made_at=now, active_at=now + _AHEAD)
                 log.info("signing key made, to take over later", kid=successor.kid)
-        self._current = next(key for active_at, key in ours if active_at <= now)
+        # Where none is active yet, the replica that made the oldest has a clock that is ahead of this one's.
+        self._current = next((key for active_at, key in ours if active_at <= now), ours[-1][1])
 
     async def run(self) -> None:
         """Load again for ever, each minute and whenever keys were changed by hand. Raises when PostgreSQL goes away."""

@@ -6,7 +6,7 @@ an RPC is served, `current()` says who calls it (`caller`).
 """
 
 from svckit.identity.caller import Claims, Identity, Role, authorization, current, serve_as, user_id
-from svckit.identity.jwts import AUDIENCE
+from svckit.identity.jwts import AUDIENCE, CLOCK_LEEWAY
 from svckit.identity.keys import RemoteKeys, SigningKey, keys_of
 from svckit.identity.services import ServiceCredential
 from svckit.identity.tokens import ISSUER, TokenVerifier, mint
@@ -17,6 +17,7 @@ SERVICE_AUTHORIZATION_KEY = "x-service-authorization"
 __all__ = [
     "AUDIENCE",
     "AUTHORIZATION_KEY",
+    "CLOCK_LEEWAY",
     "ISSUER",
     "SERVICE_AUTHORIZATION_KEY",
     "Claims",

@@ -1,12 +1,14 @@
 """What both kinds of token have in common: JSON Web Tokens, each with a type of its own (RFC 8725, section 3.11)."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from joserfc import jws, jwt
 
 AUDIENCE = "chatmesh"
 
-_LEEWAY = 30  # seconds by which two machines' clocks may differ
+CLOCK_LEEWAY = timedelta(seconds=60)
+"""By how much two machines' clocks may differ: a token may be that much from the future, or over."""
 
 
 def expect_type(token: str, type_: str) -> Mapping[str, object]:
@@ -21,4 +23,4 @@ def claims_registry(*required: str, **values: str) -> jwt.JWTClaimsRegistry:
     """Checks `iat` and `exp` with some leeway, that `required` claims are there, and that `values` are as given."""
     options: dict[str, jwt.ClaimsOption] = {name: {"essential": True} for name in ("exp", "iat", *required)}
     options |= {name: {"essential": True, "value": value} for name, value in values.items()}
-    return jwt.JWTClaimsRegistry(None, _LEEWAY, **options)
+    return jwt.JWTClaimsRegistry(None, int(CLOCK_LEEWAY.total_seconds()), **options)

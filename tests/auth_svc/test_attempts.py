@@ -2,9 +2,11 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import grpc
 import pytest
 from chatmesh.auth.v1 import auth_pb2 as pb
 
+from auth_svc.clock import now
 from svckit.errors import ResourceExhausted, ServiceError, Unauthenticated
 from tests.auth_svc.conftest import Auth, MovedClock, Start
 from tests.auth_svc.person import Person, bearer, new_address
@@ -49,6 +51,21 @@ async def test_guesses_wait_longer_and_longer_alike_for_known_and_unknown_addres
                 assert isinstance(await guess(auth, address), Unauthenticated)
 
             assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+
+
+async def test_that_one_must_wait_is_said_alike_for_known_and_unknown_addresses(start: Start) -> None:
+    moment = now()
+    async with start(clock=lambda: moment) as auth:
+        said = []
+        for address in await known_and_unknown(auth):
+            await guesses(auth, address, FREE + 3)
+            call = Person(auth.as_edge, auth.inbox, address).sign_in(metadata=at("192.0.2.1"))
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            said.append((refused.value.code(), refused.value.details(), refused.value.trailing_metadata()))
+
+    assert said[0] == said[1]
+    assert said[0][0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_while_it_must_wait_not_even_the_right_password_is_told(auth: Auth, person: Person) -> None:

@@ -184,6 +184,44 @@ async def test_a_key_that_got_out_is_void_at_once(
         assert (await verifier.verify(refreshed.tokens.access_token)).user_id
 
 
+async def test_keys_that_are_replaced_twice_at_the_same_moment_leave_every_replica_with_the_one_that_stayed(
+    start: Start, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    url = await new_database()
+    async with start(database_url=url) as one, start(database_url=url) as other:
+        person = one.person()
+        await person.register()
+        verifier = TokenVerifier(keys=RemoteKeys(fetching(other)))
+        await verifier.verify((await person.tokens()).access_token)
+
+        await asyncio.gather(*(rotate_keys.main(one.settings, at_once=at_once) for at_once in (True, False, True)))
+
+        kept = [key.kid for key in await keys_of(one)]
+        assert [key.kid for key in await keys_of(other)] == kept
+        for auth in (one, other):
+            again = Person(auth.stub, auth.inbox, person.address)
+
+            async def signs_with_what_stayed(again: Person = again) -> bool:
+                return kid_of((await again.tokens()).access_token) in kept
+
+            await until(signs_with_what_stayed)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=-60), timedelta(seconds=60)])
+async def test_a_replica_whose_clock_is_a_minute_off_signs_tokens_that_count_everywhere(
+    start: Start, new_database: Callable[[], Awaitable[str]], ahead: timedelta
+) -> None:
+    url, clock = await new_database(), MovedClock()
+    clock.ahead = ahead
+    async with start(database_url=url) as right, start(database_url=url, clock=clock) as off:
+        person = off.person()
+        await person.register()
+
+        for signed_by in (off, right):
+            token = (await Person(signed_by.stub, off.inbox, person.address).tokens()).access_token
+            assert await me(right, token) == await me(off, token) == person.address
+
+
 def fetching(auth: Auth) -> Callable[[], Awaitable[Sequence[tuple[str, str]]]]:
     async def fetch() -> Sequence[tuple[str, str]]:
         return [(key.kid, key.x) for key in await keys_of(auth)]

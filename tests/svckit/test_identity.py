@@ -65,8 +65,12 @@ async def test_what_was_minted_is_what_is_read() -> None:
 
 
 async def test_an_expired_token_is_told_apart_and_clocks_may_differ_a_little() -> None:
-    assert await refusal(mint(claims(expires_in=timedelta(seconds=-31)), KEY)) == "TOKEN_EXPIRED"
-    assert await verifier().verify(mint(claims(expires_in=timedelta(seconds=-20)), KEY))
+    now = datetime.now(UTC)
+
+    assert await refusal(mint(claims(expires_in=timedelta(seconds=-61)), KEY)) == "TOKEN_EXPIRED"
+    assert await verifier().verify(mint(claims(expires_in=timedelta(seconds=-50)), KEY))
+    assert await verifier().verify(mint(claims(), KEY, now=now + timedelta(seconds=60)))
+    assert await refusal(mint(claims(), KEY, now=now + timedelta(seconds=70))) == "TOKEN_INVALID"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from svckit import errors, identity, server
 from svckit.identity import Role, ServiceCredential
@@ -11,6 +14,7 @@ from svckit.server import Service
 from tests.callers import refusal
 from tests.svckit.probe import (
     CREDENTIAL,
+    KEY,
     ProbeServicer,
     Reply,
     Request,
@@ -111,8 +115,29 @@ async def test_a_service_rpc_needs_the_meshs_credential(probe: Any) -> None:
     only_user = await refusal(probe.AsService(Request(), metadata=bearer(claims(role=Role.ADMIN))))
     strangers = await refusal(probe.AsService(Request(), metadata=service_token("another secret, also long enough")))
 
+    as_a_service = (("x-service-authorization", bearer(claims(role=Role.ADMIN))[0][1]),)
+    users = await refusal(probe.AsService(Request(), metadata=as_a_service))
+
     assert (nothing.reason, only_user.reason) == ("CREDENTIALS_MISSING", "CREDENTIALS_MISSING")
+    assert users.reason == "TOKEN_INVALID"
     assert strangers.reason == "TOKEN_INVALID"
+
+
+async def test_a_service_is_no_user_whatever_it_says_of_itself(probe: Any) -> None:
+    """Its secret signs what a service is called, and nothing that a user can do."""
+    now = int(time.time())
+    said = {"iss": "chatmesh", "aud": "chatmesh", "sub": "u", "sid": "s", "jti": "j", "iat": now, "exp": now + 60}
+    secret = OctKey.import_key(CREDENTIAL.secret)
+    tokens = [
+        jwt.encode({"alg": "HS256", "typ": type_, "kid": KEY.kid}, said | {"role": "admin"}, secret, ["HS256"])
+        for type_ in ("svc+jwt", "at+jwt")
+    ]
+    calls = (probe.AsUser, probe.AsAnalyst, probe.AsAdmin)
+
+    for token in [*tokens, CREDENTIAL.token()]:
+        shown = (*service_token(), ("authorization", f"Bearer {token}"))
+        assert {(await refusal(call(Request(), metadata=shown))).reason for call in calls} == {"TOKEN_INVALID"}
+        assert (await probe.AsService(Request(), metadata=shown)).text == "///caller"
 
 
 async def test_a_service_calls_on_behalf_of_a_user(probe: Any) -> None:
