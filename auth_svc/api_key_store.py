@@ -6,10 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    ApiKey,
-    User,
-)
+from auth_svc.models import ApiKey, User
 
 
 async def api_keys(session: AsyncSession, user_id: str, *, limit: int, before: str) -> Sequence[ApiKey]:

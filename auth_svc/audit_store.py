@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    AuditEvent,
-)
+from auth_svc.models import AuditEvent
 
 
 async def audit_events(

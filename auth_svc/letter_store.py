@@ -6,10 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    Letter,
-    Mailing,
-)
+from auth_svc.models import Letter, Mailing
 
 LETTERS_CHANNEL = "auth_letters"
 

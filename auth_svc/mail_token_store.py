@@ -5,10 +5,7 @@ from datetime import datetime
 from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    MailToken,
-    User,
-)
+from auth_svc.models import MailToken, User
 
 
 async def add_mail_token(session: AsyncSession, token: MailToken) -> None:

@@ -7,13 +7,7 @@ from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    ApiKey,
-    Ending,
-    RefreshToken,
-    Session,
-    User,
-)
+from auth_svc.models import ApiKey, Ending, RefreshToken, Session, User
 from svckit.ids import new_id
 
 

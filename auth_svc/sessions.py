@@ -23,9 +23,8 @@ _TOUCH_AFTER = timedelta(minutes=1)
 
 async def own_session(session: AsyncSession, caller: Caller, *, now: datetime) -> Session:
     """The caller's session; FailedPrecondition (SESSION_NEEDED) if it is an API key that calls."""
-    if (
-        found := await session_store.find_own_session(session, caller.session_id, user_id=caller.user_id, now=now)
-    ) is None:
+    found = await session_store.find_own_session(session, caller.session_id, user_id=caller.user_id, now=now)
+    if found is None:
         raise FailedPrecondition("an API key cannot do this: sign in", reason="SESSION_NEEDED")
     return found
 

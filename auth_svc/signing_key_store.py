@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    StoredKey,
-)
+from auth_svc.models import StoredKey
 
 KEYS_CHANNEL = "auth_signing_keys"
 

@@ -79,9 +79,8 @@ async def rotate(session: AsyncSession, seal: Seal, *, now: datetime, at_once: b
     """Make a key ahead of time, and give its id. `at_once`: it signs from now on, and what others signed is void."""
     await signing_key_store.lock_signing_keys(session)
     if at_once:
-        await signing_key_store.drop_signing_keys(
-            session, [stored.kid for stored in await signing_key_store.signing_keys(session)]
-        )
+        kept = await signing_key_store.signing_keys(session)
+        await signing_key_store.drop_signing_keys(session, [stored.kid for stored in kept])
     return (await _make(session, seal, made_at=now, active_at=now if at_once else now + _AHEAD)).kid
 
 

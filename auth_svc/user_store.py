@@ -11,10 +11,7 @@ from sqlalchemy import and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from auth_svc.models import (
-    Letter,
-    User,
-)
+from auth_svc.models import Letter, User
 from svckit.identity import Role
 from svckit.statements import Driver, Statement
 

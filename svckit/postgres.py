@@ -1,8 +1,8 @@
 """PostgreSQL: a pool, transactions, locks, notifications, and migrations that many replicas may start at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,14 +66,9 @@ class Database:
         Raises Unavailable when PostgreSQL is away or gave up (time-out, deadlock, no connection left): retrying helps.
         When it went away during the commit itself, nobody knows whether it happened.
         """
-        try:
+        with self._unavailable():
             async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except (OperationalError, PoolTimeout) as error:
-            if isinstance(error, PoolTimeout):
-                sql_calls.POOL_TIMEOUTS.labels(self.name).inc()
-            log.warning("postgres unavailable", error=_first_line(error))
-            raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Driver]:
@@ -81,13 +76,10 @@ class Database:
 
         Raises psycopg's own errors for what a statement does wrong.
         """
-        try:
+        with self._unavailable():
             async with self.engine.connect() as connection, _kept_only_alive(connection) as driver:
                 yield driver
                 await driver.commit()
-        except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
-            log.warning("postgres unavailable", error=_first_line(error))
-            raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[AsyncConnection]:
@@ -99,6 +91,17 @@ class Database:
         """Raise Unavailable unless PostgreSQL answers."""
         async with self.transaction() as session:
             await session.execute(select(1))
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        """Raise Unavailable for what trying again may help with, be it SQLAlchemy or the driver that meets it."""
+        try:
+            yield
+        except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
+            if isinstance(error, PoolTimeout):
+                sql_calls.POOL_TIMEOUTS.labels(self.name).inc()
+            log.warning("postgres unavailable", error=_first_line(error))
+            raise Unavailable("the database is not available, try again", reason="DATABASE_UNAVAILABLE") from error
 
 
 @asynccontextmanager

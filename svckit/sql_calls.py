@@ -43,7 +43,7 @@ def observe(engine: AsyncEngine, *, pool: str) -> None:
 
 
 def _before(connection: Connection, _cursor: object, statement: str, *_rest: Any) -> None:
-    operation, table = _summary(statement)
+    operation, table = summary(statement)
     connection.info[_KEY] = db_calls.begin(SYSTEM, operation, target=table, text=statement)
 
 
@@ -59,7 +59,7 @@ def _failed(context: ExceptionContext) -> None:
 
 
 @lru_cache(maxsize=2048)
-def _summary(statement: str) -> tuple[str, str]:
+def summary(statement: str) -> tuple[str, str]:
     """What a statement does, in a word of few, and to which table: the first that it names."""
     word = _WORD.match(statement)
     operation = word[1].upper() if word else ""

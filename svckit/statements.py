@@ -11,6 +11,8 @@ from psycopg.rows import DictRow, dict_row
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.sql.elements import ClauseElement
 
+from svckit import db_calls, sql_calls
+
 Driver: TypeAlias = psycopg.AsyncConnection[Any]
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -21,12 +23,14 @@ class Statement:
 
     def __init__(self, made: ClauseElement) -> None:
         compiled = made.compile(dialect=_DIALECT)
-        self._text = str(compiled).encode()
+        self._text = str(compiled)
+        self._operation, self._table = sql_calls.summary(self._text)
         self._fixed: Mapping[str, object] = compiled.params
 
     async def run(self, driver: Driver, values: Mapping[str, object]) -> psycopg.AsyncCursor[DictRow]:
         cursor = driver.cursor(row_factory=dict_row)
-        return await cursor.execute(self._text, {**self._fixed, **values}, prepare=True)
+        with db_calls.observed(sql_calls.SYSTEM, self._operation, target=self._table, text=self._text):
+            return await cursor.execute(self._text.encode(), {**self._fixed, **values}, prepare=True)
 
     async def rows(self, driver: Driver, values: Mapping[str, object]) -> Sequence[DictRow]:
         return await (await self.run(driver, values)).fetchall()

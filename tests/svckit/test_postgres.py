@@ -152,6 +152,18 @@ async def test_a_session_and_its_driver_share_a_transaction(database: Database) 
     assert await _scalars(database, "SELECT n FROM counted") == []
 
 
+async def test_what_the_driver_meets_in_a_session_is_unavailable_too(database: Database) -> None:
+    async def take_too_long() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SET LOCAL statement_timeout = '20ms'"))
+            await Statement(select(func.pg_sleep(10))).run(await postgres.driver_of(session), {})
+
+    with pytest.raises(Unavailable):
+        await take_too_long()
+
+    await database.ping()
+
+
 async def test_a_connection_that_is_lost_or_given_up_in_a_direct_block_is_not_used_again(database: Database) -> None:
     waits = Statement(select(func.pg_sleep(60)))
     with pytest.raises(Unavailable):
