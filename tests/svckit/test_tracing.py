@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from prometheus_client import REGISTRY
-from sqlalchemy import text
+from sqlalchemy import Text, bindparam, column, literal_column, select, table, text
 from sqlalchemy.exc import DBAPIError
 
 from svckit import events, postgres, redis_client, telemetry
 from svckit.local import Engines
+from svckit.statements import Statement
 from tests.svckit.spans import attributes, is_below, recorded
 
 
@@ -30,15 +31,21 @@ async def test_a_statement_is_a_span_and_a_measurement_without_its_values(
             with pytest.raises(DBAPIError):
                 async with database.transaction() as session:
                     await session.execute(text("SELECT nothing FROM pg_class"))
+            async with database.direct() as driver:
+                named = select(literal_column("oid")).select_from(table("pg_class"))
+                found = Statement(named.where(column("relname") == bindparam("name", type_=Text)))
+                await found.rows(driver, {"name": "hush hush"})
 
-    good, bad = spans.of_kind(SpanKind.CLIENT)
+    good, bad, direct = spans.of_kind(SpanKind.CLIENT)
     (work,) = spans.named("work")
     assert (good.name, bad.status.status_code) == ("SELECT pg_class", StatusCode.ERROR)
     assert attributes(good)["db.system.name"] == "postgresql"
     assert str(attributes(good)["db.query.text"]).startswith("SELECT oid FROM pg_class WHERE relname = ")
+    assert (direct.name, attributes(direct).keys()) == (good.name, attributes(good).keys())
     assert is_below(good, work)
+    assert is_below(direct, work)
     assert not any("hush" in span.to_json() for span in spans.all())
-    assert _calls("postgresql", "SELECT") == before + 2
+    assert _calls("postgresql", "SELECT") == before + 3
     assert REGISTRY.get_sample_value("db_client_connections_max", {"pool": "traced"}) == 10
 
 
