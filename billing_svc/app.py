@@ -12,11 +12,15 @@ from billing_svc import models
 from billing_svc.closing import Closing
 from billing_svc.consumer import Consumer
 from billing_svc.driver.connection import Driver, connected
+from billing_svc.paying import Paying
 from billing_svc.plans import Plans
 from billing_svc.projection import Projection
+from billing_svc.refunding import Refunding
+from billing_svc.repeats import FirstAnswers
 from billing_svc.servicer import Billing
 from billing_svc.settings import BillingSettings
 from billing_svc.subscribing import Subscribing
+from billing_svc.sweeping import Sweeping
 from billing_svc.webhooks import Webhooks
 from svckit import events, postgres, process, redis_client, server
 from svckit.identity import ServiceCredential
@@ -49,15 +53,30 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
     ):
         projection = Projection(driver=stripe, plans=plans)
         subscribing = Subscribing(database=database, driver=stripe, projection=projection, plans=plans)
+        paying = Paying(database=database, driver=stripe, projection=projection)
+        refunding = Refunding(database=database, driver=stripe, projection=projection)
+        sweeping = Sweeping(database=database, paying=paying, refunding=refunding)
         webhooks = Webhooks(
             database=database, projection=projection, secrets=settings.webhook_secrets, live=settings.live
         )
         relay = Relay(database=database, table=models.outbox, bus=bus)
         consumer = Consumer(bus=bus, database=database)
         closing = Closing(database=database, driver=stripe, projection=projection)
-        servicer = Billing(database=database, plans=plans, subscribing=subscribing, webhooks=webhooks)
+        servicer = Billing(
+            database=database,
+            driver=stripe,
+            plans=plans,
+            public_url=str(settings.public_url),
+            subscribing=subscribing,
+            paying=paying,
+            refunding=refunding,
+            first_answers=FirstAnswers(database),
+            webhooks=webhooks,
+        )
         async with (
-            process.background(relay.run, consumer.run, closing.run, subscribing.sweep, webhooks.apply_waiting),
+            process.background(
+                relay.run, consumer.run, closing.run, subscribing.sweep, sweeping.run, webhooks.apply_waiting
+            ),
             server.running(
                 name=_NAME,
                 services=[Service(_BILLING, add_BillingServiceServicer_to_server, servicer)],

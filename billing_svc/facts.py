@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from chatmesh.events.v1 import events_pb2 as ev
 from google.protobuf.message import Message
 
-from billing_svc.models import Entitlement, Invoice, Payment, Subscription
+from billing_svc.models import Entitlement, Invoice, Subscription
 from billing_svc.plans import Limits
 from billing_svc.store import PENDING
 from svckit.timestamps import timestamp
@@ -105,19 +105,6 @@ def invoice_finalized(row: Invoice, *, plan: str) -> Message:
         tax_minor=row.tax_minor,
         period_start=timestamp(row.period_start),
         period_end=timestamp(row.period_end),
-    )
-
-
-def payment_succeeded(row: Payment, invoice: Invoice, *, plan: str) -> Message:
-    return ev.PaymentSucceeded(
-        user_id=row.user_id,
-        payment_id=row.id,
-        invoice_id=invoice.id,
-        subscription_id=invoice.subscription_id or "",
-        plan=plan,
-        currency=row.currency.upper(),
-        amount_minor=row.amount_minor,
-        tax_minor=invoice.tax_minor,
     )
 
 

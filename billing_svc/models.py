@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -115,20 +115,86 @@ class Invoice(Base):
 
 
 class Payment(Base):
-    """Money that came in."""
+    """A payment. One that a user asked for has its row before Stripe is asked, as a subscription has."""
 
     __tablename__ = "payments"
-    __table_args__ = (Index("payments_of_a_user", "user_id", "id"),)
+    __table_args__ = (
+        Index("payments_of_a_user", "user_id", "id"),
+        Index("begun_payments", "created_at", postgresql_where=text("status = 'begun'")),
+        CheckConstraint("refunded_minor BETWEEN 0 AND amount_minor", name="payments_refunded"),
+    )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey(Customer.user_id))
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey(Invoice.id))
-    stripe_id: Mapped[str] = mapped_column(unique=True)
+    stripe_id: Mapped[str | None] = mapped_column(unique=True)
     """Of Stripe's PaymentIntent."""
     status: Mapped[str]
+    """`begun` (Stripe is being asked), `requires_action`, `processing`, `succeeded` or `failed`."""
     currency: Mapped[str]
     amount_minor: Mapped[int]
+    refunded_minor: Mapped[int] = mapped_column(default=0)
+    """The sum of the refunds that have not failed, those that are being made included."""
+    description: Mapped[str] = mapped_column(default="")
+    payment_method: Mapped[str] = mapped_column(default="")
+    attempt: Mapped[int] = mapped_column(default=1)
+    """Part of the idempotency key at Stripe, as a subscription's."""
+    busy_until: Mapped[datetime | None]
+    """Until when a request is taken to be at work on it."""
+    decline_code: Mapped[str] = mapped_column(default="")
+    decline_message: Mapped[str] = mapped_column(default="")
+    client_secret: Mapped[str] = mapped_column(default="")
+    """For Stripe's form, only while the customer must act."""
     created_at: Mapped[datetime]
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+
+class Refund(Base):
+    """Money that is given back. Its row is there before Stripe is asked, and counts against the payment at once."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        Index("refunds_of_a_payment", "payment_id", "id"),
+        Index("begun_refunds", "created_at", postgresql_where=text("status = 'begun'")),
+        CheckConstraint("amount_minor > 0", name="refunds_amount"),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey(Payment.id))
+    stripe_id: Mapped[str | None] = mapped_column(unique=True)
+    status: Mapped[str]
+    """`begun` (Stripe is being asked), `pending`, `succeeded` or `failed`."""
+    currency: Mapped[str]
+    amount_minor: Mapped[int]
+    reason: Mapped[str]
+    attempt: Mapped[int] = mapped_column(default=1)
+    busy_until: Mapped[datetime | None]
+    failure: Mapped[str] = mapped_column(default="")
+    """Why Stripe refused it."""
+    created_at: Mapped[datetime]
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+
+class Answer(Base):
+    """A key of a caller's for one RPC, the row that the first request with it made, and what that was answered."""
+
+    __tablename__ = "answers"
+
+    user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    rpc: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request: Mapped[bytes]
+    """SHA-256 of the request without the key."""
+    row_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    answer: Mapped[bytes | None]
+    """The response as it was sent first; none while it is being made."""
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Entitlement(Base):

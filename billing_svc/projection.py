@@ -4,29 +4,29 @@ One function for every cause (our own call, a webhook, a sweep), so the order of
 cause twice changes nothing. It reads under the customer's lock: an older reading never overwrites a newer one.
 """
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 import stripe
 import structlog
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import entitlements, facts, models, store
+from billing_svc import entitlements, facts, models, payment_projection, store
 from billing_svc.driver.connection import Driver
 from billing_svc.facts import Standing
-from billing_svc.models import Invoice, Payment, Subscription
-from billing_svc.money import Money
+from billing_svc.models import Invoice, Subscription
+from billing_svc.payment_facts import Billed
+from billing_svc.payment_projection import Dated
 from billing_svc.plans import Plans
 from svckit import events, outbox
 from svckit.ids import new_id
 
 log = structlog.get_logger(__name__)
 
-# A fact, and when it became true. A subscription changes when we see it: Stripe does not date changes, and two dates
-# of one subscription must not cross.
-_Dated: TypeAlias = tuple[Message, datetime]
+# Following keeps a connection of the pool for as long as Stripe takes to answer: the others are for everybody else.
+_AT_ONCE = 4
 
 
 class Projection:
@@ -35,19 +35,32 @@ class Projection:
     def __init__(self, *, driver: Driver, plans: Plans) -> None:
         self._driver = driver
         self._plans = plans
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def follow(self, session: AsyncSession, stripe_customer: str) -> bool:
-        """Follow Stripe for that customer, in the session's transaction; false when the customer is not ours."""
+        """Follow Stripe for that customer, in the session's transaction; false when the customer is not ours.
+
+        It must come first in the transaction: waiting for its turn then keeps no connection.
+        """
+        async with self._turns:
+            return await self._follow(session, stripe_customer)
+
+    async def _follow(self, session: AsyncSession, stripe_customer: str) -> bool:
         customer = await store.lock_customer(session, stripe_id=stripe_customer)
         if customer is None:
             return False
         subscriptions = await store.subscriptions_of(session, customer.user_id)
+        # A subscription changes when we see it: Stripe does not date changes, and two dates of one must not cross.
         now = datetime.now(UTC)
-        told: list[_Dated] = []
+        told: list[Dated] = []
         for theirs in await self._driver.subscriptions.of_customer(stripe_customer):
             told += [(fact, now) for fact in self._subscription(subscriptions, theirs)]
         await session.flush()
-        told += await self._invoices(session, customer.user_id, subscriptions, stripe_customer)
+        about_invoices, billed = await self._invoices(session, customer.user_id, subscriptions, stripe_customer)
+        told += about_invoices
+        told += await payment_projection.follow(
+            session, self._driver.payments, user_id=customer.user_id, customer=stripe_customer, billed=billed
+        )
         changed = await entitlements.refresh(session, customer.user_id, subscriptions.values(), plans=self._plans)
         if changed:
             told.append((facts.entitlements_changed(changed), now))
@@ -67,12 +80,12 @@ class Projection:
 
     async def _invoices(
         self, session: AsyncSession, user_id: str, subscriptions: dict[str, Subscription], stripe_customer: str
-    ) -> list[_Dated]:
-        """Copies them, notes what was paid, and answers what to tell: of money, on the day that Stripe booked it."""
+    ) -> tuple[list[Dated], dict[str, Billed]]:
+        """Copies them; what to tell, on the day that Stripe booked it, and what their payments were for."""
         known = await store.invoices_of(session, user_id)
-        paid = await store.payments_of(session, user_id)
         by_stripe_id = {row.stripe_id: row for row in subscriptions.values()}
-        told: list[_Dated] = []
+        told: list[Dated] = []
+        billed: dict[str, Billed] = {}
         for theirs in await self._driver.invoices.of_customer(stripe_customer):
             subscription = by_stripe_id.get(_subscription_of(theirs))
             plan = subscription.plan_id if subscription else ""
@@ -83,14 +96,11 @@ class Projection:
             await session.flush()
             if was_draft and row.status != "draft":
                 told.append((facts.invoice_finalized(row, plan=plan), row.created_at))
-            for payment in _new_payments(row, theirs, known=paid):
-                session.add(payment)
-                told.append((facts.payment_succeeded(payment, row, plan=plan), payment.created_at))
-                log.info("paid", amount=str(Money(payment.amount_minor, payment.currency)), invoice=row.number)
-        return told
+            billed |= _billed(theirs, Billed.by(row, plan=plan))
+        return told, billed
 
 
-async def _tell(session: AsyncSession, user_id: str, told: list[_Dated]) -> None:
+async def _tell(session: AsyncSession, user_id: str, told: list[Dated]) -> None:
     for message, time in told:
         await outbox.add(session, models.outbox, events.event(message, source="billing", about=user_id, time=time))
 
@@ -126,21 +136,10 @@ def _copy_invoice(row: Invoice, theirs: stripe.Invoice, subscription: Subscripti
     row.created_at = _moment(theirs.created)
 
 
-def _new_payments(row: Invoice, theirs: stripe.Invoice, *, known: dict[str, Payment]) -> Iterator[Payment]:
-    """Payments of the invoice that succeeded and that we have not noted."""
-    for each in theirs.payments.data if theirs.payments else ():
-        intent = each.payment.payment_intent
-        if each.status == "paid" and isinstance(intent, str) and intent not in known:
-            yield Payment(
-                id=new_id(),
-                user_id=row.user_id,
-                invoice_id=row.id,
-                stripe_id=intent,
-                status="succeeded",
-                currency=each.currency,
-                amount_minor=each.amount_paid or 0,
-                created_at=_moment(each.status_transitions.paid_at or each.created),
-            )
+def _billed(theirs: stripe.Invoice, billed: Billed) -> dict[str, Billed]:
+    """What the invoice's payments were for, by Stripe's ids of them."""
+    intents = [each.payment.payment_intent for each in theirs.payments.data] if theirs.payments else []
+    return {intent if isinstance(intent, str) else intent.id: billed for intent in intents if intent}
 
 
 def _subscription_of(invoice: stripe.Invoice) -> str:

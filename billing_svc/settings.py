@@ -21,6 +21,8 @@ class BillingSettings(Settings):
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
     auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
+    # Where people reach the edge: the customer portal's back link.
+    public_url: Annotated[AnyHttpUrl, DEVELOPMENT_ONLY] = AnyHttpUrl("http://127.0.0.1:4000")
     # Where the emulator is; a key of Stripe's without it means Stripe itself. Before the key, which is checked with it.
     stripe_api_base: AnyHttpUrl | None = None
     stripe_secret_key: SecretStr | None = None

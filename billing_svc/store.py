@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc.models import Customer, Entitlement, IdempotencyKey, Invoice, Payment, StripeEvent, Subscription
+from billing_svc.models import Customer, Entitlement, IdempotencyKey, Invoice, StripeEvent, Subscription
 
 PENDING = "pending"
 DECLINED = "declined"
@@ -139,7 +139,7 @@ async def drop_keys(session: AsyncSession, *, created_before: datetime) -> None:
     await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < created_before))
 
 
-# --- invoices and payments
+# --- invoices
 
 
 async def invoices_page(session: AsyncSession, user_id: str, *, before: str, limit: int) -> Sequence[Invoice]:
@@ -150,12 +150,6 @@ async def invoices_page(session: AsyncSession, user_id: str, *, before: str, lim
 async def invoices_of(session: AsyncSession, user_id: str) -> dict[str, Invoice]:
     """Every invoice of the user's by Stripe's id."""
     rows = await session.scalars(select(Invoice).where(Invoice.user_id == user_id))
-    return {row.stripe_id: row for row in rows}
-
-
-async def payments_of(session: AsyncSession, user_id: str) -> dict[str, Payment]:
-    """Every payment of the user's by Stripe's id."""
-    rows = await session.scalars(select(Payment).where(Payment.user_id == user_id))
     return {row.stripe_id: row for row in rows}
 
 

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import store
+from billing_svc import customers, store
 from billing_svc.driver.connection import Driver
 from billing_svc.driver.errors import Declined, Unsure
 from billing_svc.driver.subscriptions import Order
@@ -32,8 +32,6 @@ _SWEEP_EVERY = timedelta(minutes=1)
 # After so long nobody waits for the subscription any more: if Stripe has not made it, it shall not be made.
 _PATIENCE = timedelta(minutes=10)
 _KEYS_KEPT = timedelta(hours=24)
-# Following keeps a connection of the pool for as long as Stripe takes to answer: the others are for everybody else.
-_FOLLOWING = 4
 
 
 class Subscribing:
@@ -44,7 +42,6 @@ class Subscribing:
         self._driver = driver
         self._projection = projection
         self._plans = plans
-        self._following = asyncio.Semaphore(_FOLLOWING)
 
     async def subscribe(self, user_id: str, order: Order, *, key: str) -> Subscription:
         """The user's new subscription, or the one that the same key and order made before.
@@ -158,18 +155,10 @@ class Subscribing:
         log.warning("a subscription that was left waiting has ended", subscription=row.id, status=row.status)
 
     async def _customer(self, user_id: str) -> str:
-        """Stripe's id of the user's customer."""
-        async with self._database.transaction() as session:
-            row = await store.customer(session, user_id)
-        if row.stripe_id:
-            return row.stripe_id
-        made = await self._driver.customers.of_user(user_id)
-        async with self._database.transaction() as session:
-            await store.keep_stripe_id(session, user_id, made)
-        return made
+        return await customers.at_stripe(user_id, database=self._database, driver=self._driver)
 
     async def _follow(self, row: Subscription, customer: str) -> Subscription:
-        async with self._following, self._database.transaction() as session:
+        async with self._database.transaction() as session:
             await self._projection.follow(session, customer)
             return await store.subscription(session, row.id) or row
 

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 import aiohttp
 import stripe
 
+from billing_svc.driver.cards import Cards
 from billing_svc.driver.customers import Customers
 from billing_svc.driver.invoices import Invoices
+from billing_svc.driver.payments import Payments
 from billing_svc.driver.prices import Prices
 from billing_svc.driver.subscriptions import Subscriptions
 from svckit import http_calls
@@ -26,6 +28,8 @@ class Driver:
         """`default_card`: charged when the caller names none; only against the emulator."""
         self.customers = Customers(client.v1)
         self.invoices = Invoices(client.v1)
+        self.payments = Payments(client.v1)
+        self.cards = Cards(client.v1, default_card=default_card)
         self.subscriptions = Subscriptions(client.v1, prices=Prices(client.v1), default_card=default_card)
 
 

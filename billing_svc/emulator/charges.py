@@ -47,10 +47,3 @@ def payment_method(call: Call, card: Card, *, customer: str | None) -> Json:
         "metadata": {},
         "type": "card",
     }
-
-
-def expanded(call: Call, intent: Json, path: str) -> Json:
-    """The intent with its charge in full, for those who expand `path`."""
-    if path not in call.params.texts("expand") or not intent["latest_charge"]:
-        return intent
-    return intent | {"latest_charge": call.get("charge", intent["latest_charge"])}

@@ -5,11 +5,20 @@ from billing_svc.emulator.objects import Json
 
 
 def retrieve(call: Call) -> Json:
-    return call.get("invoice", call.id)
+    return _linked(call, call.get("invoice", call.id))
 
 
 def list_all(call: Call) -> Json:
     params = call.params
     where = {"customer": params.text("customer"), "status": params.text("status")}
     where["parent.subscription_details.subscription"] = params.text("subscription")
-    return call.listed("invoice", where=where)
+    page = call.listed("invoice", where=where)
+    return page | {"data": [_linked(call, invoice) for invoice in page["data"]]}
+
+
+def _linked(call: Call, invoice: Json) -> Json:
+    """With where its pages are, which depends on who asks; a draft has none."""
+    if invoice["status"] == "draft":
+        return invoice
+    page = f"{call.origin}/_emulator/invoices/{invoice['id']}"
+    return invoice | {"hosted_invoice_url": page, "invoice_pdf": f"{page}/pdf"}

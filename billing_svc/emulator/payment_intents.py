@@ -6,7 +6,6 @@ https://docs.stripe.com/payments/paymentintents/lifecycle. One that is declined 
 from billing_svc.emulator import charges
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.cards import CARDS, CARDS_BY_LAST4, Card
-from billing_svc.emulator.charges import expanded
 from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.refusals import Refused, missing
 
@@ -35,12 +34,11 @@ def create(call: Call) -> Json | Refused:
 
 
 def retrieve(call: Call) -> Json:
-    return expanded(call, call.get("payment_intent", call.id), "latest_charge")
+    return call.get("payment_intent", call.id)
 
 
 def list_all(call: Call) -> Json:
-    page = call.listed("payment_intent", where={"customer": call.params.text("customer")})
-    return page | {"data": [expanded(call, intent, "data.latest_charge") for intent in page["data"]]}
+    return call.listed("payment_intent", where={"customer": call.params.text("customer")})
 
 
 def confirm(call: Call) -> Json | Refused:

@@ -16,6 +16,7 @@ from billing_svc.emulator.call import Call
 from billing_svc.emulator.clock import Clock, RealClock
 from billing_svc.emulator.faults import Faults
 from billing_svc.emulator.objects import Json, Objects, new_id
+from billing_svc.emulator.pages import Act, Pages
 from billing_svc.emulator.params import Params, decode
 from billing_svc.emulator.passing import catch_up
 from billing_svc.emulator.refusals import Refused
@@ -46,6 +47,7 @@ class Emulator:
         app.router.add_post("/_emulator/faults", self._faults.add)
         app.router.add_get("/_emulator/faults", self._faults.list_all)
         app.router.add_delete("/_emulator/faults", self._faults.forget)
+        Pages(self._act).add_to(app.router)
         app.router.add_get("/readyz", _ready)
         app.router.add_route("*", "/{rest:.*}", _unknown)
         return app
@@ -94,8 +96,8 @@ class Emulator:
         answers.keep(self._objects, key, asked, answer, now=now)
         return answer
 
-    def _call(self, request: web.Request, handler: Handler, values: Json, key: str) -> Answer:
-        call = Call(
+    def _begin(self, request: web.Request, values: Json, key: str) -> Call:
+        return Call(
             objects=self._objects,
             clock=self._clock,
             params=Params(values),
@@ -104,6 +106,20 @@ class Emulator:
             webhooks=self._deliveries is not None,
             origin=f"{request.scheme}://{request.host}",
         )
+
+    def _act(self, request: web.Request, act: Act) -> web.Response:
+        """What a page does, as one call."""
+        try:
+            with self._objects.transaction():
+                return act(self._begin(request, {}, ""))
+        except Refused as refused:
+            return web.Response(text=str(refused), status=refused.status)
+        finally:
+            if self._deliveries:
+                self._deliveries.wake()
+
+    def _call(self, request: web.Request, handler: Handler, values: Json, key: str) -> Answer:
+        call = self._begin(request, values, key)
         try:
             wanted = expansion.paths(call.params.texts("expand"))
             with self._objects.transaction():

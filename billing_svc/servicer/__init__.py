@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from billing_svc.servicer.customers import CustomerRpcs
 from billing_svc.servicer.invoices import InvoiceRpcs
+from billing_svc.servicer.payments import PaymentRpcs
 from billing_svc.servicer.plans import PlanRpcs
 from billing_svc.servicer.stripe_events import StripeEventRpcs
 from billing_svc.servicer.subscriptions import SubscriptionRpcs
 
 
 @dataclass(kw_only=True, eq=False)
-class Billing(PlanRpcs, SubscriptionRpcs, InvoiceRpcs, StripeEventRpcs):
+class Billing(PlanRpcs, SubscriptionRpcs, PaymentRpcs, InvoiceRpcs, CustomerRpcs, StripeEventRpcs):
     """The whole service: what each resource needs is a field of its own class."""

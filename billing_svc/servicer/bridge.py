@@ -2,7 +2,7 @@
 
 from chatmesh.billing.v1 import billing_pb2 as pb
 
-from billing_svc.models import Entitlement, Invoice, Subscription
+from billing_svc.models import Entitlement, Invoice, Payment, Refund, Subscription
 from billing_svc.money import Money
 from billing_svc.plans import Limits, Plan
 from svckit.timestamps import timestamp
@@ -46,6 +46,40 @@ def subscription_message(row: Subscription) -> pb.Subscription:
         trial_end_time=timestamp(row.trial_end),
         create_time=timestamp(row.created_at),
         cancel_time=timestamp(row.canceled_at),
+    )
+
+
+def payment_message(row: Payment) -> pb.Payment:
+    return pb.Payment(
+        id=row.id,
+        amount=money_message(row.amount),
+        refunded=money_message(Money(row.refunded_minor, row.currency)),
+        status=_payment_status(row),
+        description=row.description,
+        decline_code=row.decline_code,
+        client_secret=row.client_secret,
+        invoice_id=row.invoice_id or "",
+        create_time=timestamp(row.created_at),
+    )
+
+
+def _payment_status(row: Payment) -> pb.PaymentStatus.ValueType:
+    if row.status == "begun":
+        return pb.PAYMENT_STATUS_PROCESSING
+    if row.status == "succeeded" and row.refunded_minor == row.amount_minor:
+        return pb.PAYMENT_STATUS_REFUNDED
+    return pb.PaymentStatus.Value(f"PAYMENT_STATUS_{row.status.upper()}")
+
+
+def refund_message(row: Refund) -> pb.Refund:
+    status = "pending" if row.status == "begun" else row.status
+    return pb.Refund(
+        id=row.id,
+        payment_id=row.payment_id,
+        amount=money_message(row.amount),
+        status=pb.RefundStatus.Value(f"REFUND_STATUS_{status.upper()}"),
+        reason=row.reason,
+        create_time=timestamp(row.created_at),
     )
 
 

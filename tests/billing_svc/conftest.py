@@ -17,6 +17,7 @@ from svckit import clients, postgres
 from svckit.identity import ServiceCredential
 from svckit.local import Engines
 from svckit.postgres import Database
+from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.customer import Customer
 from tests.billing_svc.stripe_side import StripeSide, looking_at
 
@@ -38,6 +39,9 @@ class Billing:
 
     def customer(self) -> Customer:
         return Customer(self.stub)
+
+    def administrator(self) -> Administrator:
+        return Administrator(self.stub)
 
 
 Start = Callable[..., AbstractAsyncContextManager[Billing]]
@@ -104,3 +108,8 @@ async def database(billing: Billing) -> AsyncIterator[Database]:
 @pytest.fixture
 def customer(billing: Billing) -> Customer:
     return billing.customer()
+
+
+@pytest.fixture
+def administrator(billing: Billing) -> Administrator:
+    return billing.administrator()

@@ -41,3 +41,20 @@ class Customer:
     async def entitlements(self) -> pb.Entitlements:
         answer = await self.stub.GetEntitlements(pb.GetEntitlementsRequest(), metadata=self.metadata)
         return answer.entitlements
+
+    async def pay(self, minor: int = 1500, *, currency: str = "usd", key: str = "", **more: Any) -> pb.Payment:
+        request = pb.CreatePaymentRequest(
+            amount=pb.Money(amount_minor=minor, currency=currency), idempotency_key=key or new_id(), **more
+        )
+        return (await self.stub.CreatePayment(request, metadata=self.metadata)).payment
+
+    async def payment(self, payment_id: str) -> pb.Payment:
+        request = pb.GetPaymentRequest(payment_id=payment_id)
+        return (await self.stub.GetPayment(request, metadata=self.metadata)).payment
+
+    async def payments(self, **more: Any) -> pb.ListPaymentsResponse:
+        return await self.stub.ListPayments(pb.ListPaymentsRequest(**more), metadata=self.metadata)
+
+    async def confirm(self, payment_id: str) -> pb.Payment:
+        request = pb.ConfirmPaymentRequest(payment_id=payment_id)
+        return (await self.stub.ConfirmPayment(request, metadata=self.metadata)).payment

@@ -48,6 +48,29 @@ class StripeSide:
         about = [event.data.object async for event in created.auto_paging_iter()]
         return [each["id"] for each in about if each["metadata"].to_dict().get("user_id") == user_id]
 
+    async def payments(self, user_id: str) -> list[stripe.PaymentIntent]:
+        """Every payment that was tried for the user, oldest first."""
+        found: list[stripe.PaymentIntent] = []
+        for customer in await self.customers(user_id):
+            found += (await self.client.v1.payment_intents.list_async({"customer": customer})).data[::-1]
+        return found
+
+    async def refunds(self, user_id: str) -> list[stripe.Refund]:
+        """Every refund of the user's payments."""
+        found: list[stripe.Refund] = []
+        for payment in await self.payments(user_id):
+            found += (await self.client.v1.refunds.list_async({"payment_intent": payment.id})).data
+        return found
+
+    async def authenticate(self, user_id: str, *, proven: bool = True) -> None:
+        """Answer the bank of the user's last payment, on the page that it asks on."""
+        action = (await self.payments(user_id))[-1].next_action
+        assert action
+        assert action.redirect_to_url
+        answer = {"proven": "yes" if proven else "no"}
+        async with self.session.post(str(action.redirect_to_url.url), data=answer) as response:
+            response.raise_for_status()
+
     async def subscriptions(self, user_id: str) -> list[stripe.Subscription]:
         """Every subscription of the user, whatever became of it."""
         found: list[stripe.Subscription] = []

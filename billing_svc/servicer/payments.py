@@ -1,0 +1,85 @@
+"""RPCs of payments; each caller sees their own. Administrators give them back."""
+
+from dataclasses import dataclass
+
+from chatmesh.billing.v1 import billing_pb2 as pb
+from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceServicer
+
+from billing_svc import payment_store
+from billing_svc.driver.payments import Charge
+from billing_svc.money import Money
+from billing_svc.paying import Paying
+from billing_svc.refunding import Refunding, Wanted
+from billing_svc.repeats import Asked, FirstAnswers
+from billing_svc.servicer.bridge import payment_message, refund_message
+from billing_svc.servicer.texts import refuse_nul
+from svckit import identity, paging
+from svckit.errors import InvalidArgument, NotFound
+from svckit.postgres import Database
+from svckit.rpc.call import Context
+
+# An answer with a client secret is for nobody's cache.
+_NO_STORE = ("cache-control", "no-store")
+
+
+@dataclass(kw_only=True, eq=False)
+class PaymentRpcs(BillingServiceServicer):
+    """Serves payments."""
+
+    database: Database
+    paying: Paying
+    refunding: Refunding
+    first_answers: FirstAnswers
+
+    async def CreatePayment(self, request: pb.CreatePaymentRequest, context: Context) -> pb.CreatePaymentResponse:
+        if not request.idempotency_key:
+            message = "must be there, or an Idempotency-Key header: it keeps a repeat from charging twice"
+            raise InvalidArgument.of("idempotency_key", message, reason="IDEMPOTENCY_KEY_REQUIRED")
+        refuse_nul(request, "description", "payment_method", "idempotency_key")
+        asked = Asked.of(request, user_id=identity.user_id())
+        answer = await self.first_answers.recall(asked, pb.CreatePaymentResponse)
+        if answer is None:
+            row = await self.paying.pay(_charge(request), asked)
+            answer = await self.first_answers.keep(asked, pb.CreatePaymentResponse(payment=payment_message(row)))
+        location = ("location", f"/api/payments/{answer.payment.id}")
+        await context.send_initial_metadata((("x-http-status", "201"), location, _NO_STORE))
+        return answer
+
+    async def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.GetPaymentResponse:
+        async with self.database.transaction() as session:
+            row = await payment_store.find_payment(session, request.payment_id, user_id=identity.user_id())
+        if row is None:
+            raise NotFound("no such payment")
+        await context.send_initial_metadata((_NO_STORE,))
+        return pb.GetPaymentResponse(payment=payment_message(row))
+
+    async def ListPayments(self, request: pb.ListPaymentsRequest, context: Context) -> pb.ListPaymentsResponse:
+        size, before = paging.size_of(request.page_size), paging.last_id(request.page_token)
+        async with self.database.transaction() as session:
+            rows = await payment_store.payments_page(session, identity.user_id(), before=before, limit=size + 1)
+        await context.send_initial_metadata((_NO_STORE,))
+        return pb.ListPaymentsResponse(
+            payments=[payment_message(row) for row in rows[:size]],
+            next_page_token=paging.token(rows[size - 1].id) if len(rows) > size else "",
+        )
+
+    async def ConfirmPayment(self, request: pb.ConfirmPaymentRequest, context: Context) -> pb.ConfirmPaymentResponse:
+        row = await self.paying.confirm(identity.user_id(), request.payment_id)
+        await context.send_initial_metadata((_NO_STORE,))
+        return pb.ConfirmPaymentResponse(payment=payment_message(row))
+
+    async def RefundPayment(self, request: pb.RefundPaymentRequest, context: Context) -> pb.RefundPaymentResponse:
+        refuse_nul(request, "reason", "idempotency_key")
+        asked = Asked.of(request, user_id=identity.user_id())
+        answer = await self.first_answers.recall(asked, pb.RefundPaymentResponse)
+        if answer is None:
+            wanted = Wanted(request.payment_id, request.amount_minor, request.reason)
+            payment, refund = await self.refunding.refund(wanted, asked)
+            made = pb.RefundPaymentResponse(payment=payment_message(payment), refund=refund_message(refund))
+            answer = await self.first_answers.keep(asked, made)
+        return answer
+
+
+def _charge(request: pb.CreatePaymentRequest) -> Charge:
+    amount = Money(request.amount.amount_minor, request.amount.currency)
+    return Charge(amount, request.payment_method, request.description)
