@@ -1,31 +1,25 @@
 """A crash or a lost answer at any step of subscribing ends in one subscription, or in none: never in two."""
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import grpc
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
-from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
 from sqlalchemy import update
 
 from billing_svc.models import Subscription
 from billing_svc.settings import BillingSettings
-from svckit import clients
 from svckit.errors import AlreadyExists, Unavailable
-from svckit.local.ports import free_port
 from svckit.postgres import Database
 from svckit.rpc.status import received
-from tests.billing_svc.conftest import SERVICES, Billing, Start
+from tests.billing_svc.conftest import Start
 from tests.billing_svc.customer import Customer
+from tests.billing_svc.process import apart
 from tests.billing_svc.stripe_side import StripeSide
 from tests.callers import refusal
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 _POSTS = ["/v1/customers", "/v1/payment_methods/pm_card_visa/attach", "/v1/subscriptions"]
 # The SDK asks three times before it gives up.
@@ -119,40 +113,13 @@ async def _subscribed(customer: Customer, plan_id: str) -> pb.Subscription | Non
         raise
 
 
-@asynccontextmanager
-async def _process(settings: BillingSettings) -> AsyncIterator[tuple[asyncio.subprocess.Process, Billing]]:
-    """The service as a process of its own, which can be killed."""
-    listen = f"127.0.0.1:{free_port()}"
-    variables = {
-        "LISTEN": listen,
-        "ADMIN_LISTEN": "127.0.0.1:0",
-        "DATABASE_URL": str(settings.database_url),
-        "REDIS_URL": str(settings.redis_url),
-        "NATS_URL": settings.nats_url,
-        "AUTH_SERVICE_URL": settings.auth_service_url,
-        "STRIPE_API_BASE": settings.stripe_url,
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "billing_svc", env=os.environ | variables, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with clients.channel(listen, services=SERVICES) as channel:
-            stub = BillingServiceStub(channel)
-            await stub.ListPlans(pb.ListPlansRequest(), wait_for_ready=True, timeout=PATIENCE)
-            yield process, Billing(settings, listen, stub, stub)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
 @pytest.mark.parametrize("path", _POSTS)
 async def test_a_process_that_is_killed_while_stripe_works_leaves_one_subscription(
     settings: BillingSettings, start: Start, stripe_side: StripeSide, path: str
 ) -> None:
     """Killed after Stripe has committed and before the answer came, at each of the calls that create something."""
     await stripe_side.spoil(path, "hold")
-    async with _process(settings) as (process, billing):
+    async with apart(settings) as (process, billing):
         customer = billing.customer()
         asking = asyncio.create_task(customer.subscribe("pro"))
         await _held(stripe_side, path)
