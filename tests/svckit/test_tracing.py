@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from prometheus_client import REGISTRY
-from sqlalchemy import Text, bindparam, column, literal_column, select, table, text
+from sqlalchemy import Integer, Text, bindparam, column, select, table, text
 from sqlalchemy.exc import DBAPIError
 
 from svckit import events, postgres, redis_client, telemetry
@@ -32,7 +32,7 @@ async def test_a_statement_is_a_span_and_a_measurement_without_its_values(
                 async with database.transaction() as session:
                     await session.execute(text("SELECT nothing FROM pg_class"))
             async with database.direct() as driver:
-                named = select(literal_column("oid")).select_from(table("pg_class"))
+                named = select(column("oid", Integer)).select_from(table("pg_class"))
                 found = Statement(named.where(column("relname") == bindparam("name", type_=Text)))
                 await found.rows(driver, {"name": "hush hush"})
 

@@ -51,6 +51,7 @@ async def main():
 
 for _ in range(int(sys.argv[3])):
     if (child := os.fork()) == 0:
+        os.dup2(2, 1)  # what it logs must not come between the ids
         asyncio.run(main())
     print(child, flush=True)
 os.wait()
