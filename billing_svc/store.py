@@ -147,6 +147,11 @@ async def invoices_page(session: AsyncSession, user_id: str, *, before: str, lim
     return await _page(session, select(Invoice).where(Invoice.user_id == user_id), Invoice, before, limit)
 
 
+async def find_invoice(session: AsyncSession, invoice_id: str, *, user_id: str) -> Invoice | None:
+    """The user's invoice."""
+    return await session.scalar(select(Invoice).where(Invoice.id == invoice_id, Invoice.user_id == user_id))
+
+
 async def invoices_of(session: AsyncSession, user_id: str) -> dict[str, Invoice]:
     """Every invoice of the user's by Stripe's id."""
     rows = await session.scalars(select(Invoice).where(Invoice.user_id == user_id))

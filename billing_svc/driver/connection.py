@@ -24,10 +24,10 @@ _RETRIES = 2
 class Driver:
     """Stripe, as far as we use it. Its errors come out as errors for the caller; `Unsure` when the outcome is open."""
 
-    def __init__(self, client: stripe.StripeClient, *, default_card: str = "") -> None:
+    def __init__(self, client: stripe.StripeClient, *, session: aiohttp.ClientSession, default_card: str = "") -> None:
         """`default_card`: charged when the caller names none; only against the emulator."""
         self.customers = Customers(client.v1)
-        self.invoices = Invoices(client.v1)
+        self.invoices = Invoices(client.v1, session=session)
         self.payments = Payments(client.v1)
         self.cards = Cards(client.v1, default_card=default_card)
         self.subscriptions = Subscriptions(client.v1, prices=Prices(client.v1), default_card=default_card)
@@ -46,4 +46,4 @@ async def connected(*, key: str, url: str, default_card: str = "") -> AsyncItera
             http_client=stripe.AIOHTTPClient(session=session, timeout=_TIMEOUT),
             max_network_retries=_RETRIES,
         )
-        yield Driver(client, default_card=default_card)
+        yield Driver(client, session=session, default_card=default_card)

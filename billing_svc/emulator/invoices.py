@@ -16,6 +16,13 @@ def list_all(call: Call) -> Json:
     return page | {"data": [_linked(call, invoice) for invoice in page["data"]]}
 
 
+def list_lines(call: Call) -> Json:
+    """All of them at once, whatever `limit` says: an invoice has few."""
+    call.params.integer("limit", 10, least=1, most=100)
+    lines: Json = call.get("invoice", call.id)["lines"]
+    return lines
+
+
 def _linked(call: Call, invoice: Json) -> Json:
     """With where its pages are, which depends on who asks; a draft has none."""
     if invoice["status"] == "draft":

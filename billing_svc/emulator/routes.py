@@ -54,6 +54,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/invoices/create_preview", changes.preview),
     ("GET", "/v1/invoices", invoices.list_all),
     ("GET", "/v1/invoices/{id}", invoices.retrieve),
+    ("GET", "/v1/invoices/{id}/lines", invoices.list_lines),
     ("POST", "/v1/payment_intents", payment_intents.create),
     ("GET", "/v1/payment_intents", payment_intents.list_all),
     ("GET", "/v1/payment_intents/{id}", payment_intents.retrieve),

@@ -1,5 +1,8 @@
 """Our rows as the contract's messages."""
 
+from datetime import UTC, datetime
+
+import stripe
 from chatmesh.billing.v1 import billing_pb2 as pb
 
 from billing_svc.models import Entitlement, Invoice, Payment, Refund, Subscription
@@ -96,6 +99,18 @@ def invoice_message(row: Invoice) -> pb.Invoice:
         period_start_time=timestamp(row.period_start),
         period_end_time=timestamp(row.period_end),
         create_time=timestamp(row.created_at),
+    )
+
+
+def line_message(theirs: stripe.InvoiceLineItem) -> pb.InvoiceLine:
+    parent = theirs.parent
+    details = (parent.subscription_item_details or parent.invoice_item_details) if parent else None
+    return pb.InvoiceLine(
+        description=theirs.description or "",
+        amount=money_message(Money(theirs.amount, theirs.currency)),
+        proration=bool(details and details.proration),
+        period_start_time=timestamp(datetime.fromtimestamp(theirs.period.start, UTC)),
+        period_end_time=timestamp(datetime.fromtimestamp(theirs.period.end, UTC)),
     )
 
 

@@ -332,6 +332,7 @@ class BillingServiceServicer:
         """GetInvoice answers one of the caller's invoices with its lines.
 
         NOT_FOUND: no such invoice, or it is not the caller's.
+        UNAVAILABLE: Stripe, which has the lines, does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -348,6 +349,8 @@ class BillingServiceServicer:
         """GetInvoicePdf answers the invoice as a PDF file.
 
         NOT_FOUND: no such invoice, or it is not the caller's.
+        FAILED_PRECONDITION: it is still a draft (reason INVOICE_NOT_FINAL).
+        UNAVAILABLE: Stripe, which has the file, does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

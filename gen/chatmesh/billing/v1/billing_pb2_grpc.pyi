@@ -144,6 +144,7 @@ class BillingServiceStub:
     """GetInvoice answers one of the caller's invoices with its lines.
 
     NOT_FOUND: no such invoice, or it is not the caller's.
+    UNAVAILABLE: Stripe, which has the lines, does not answer; repeat it.
     """
     ListInvoices: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ListInvoicesRequest, _billing_pb2.ListInvoicesResponse]
     """ListInvoices lists the caller's invoices, newest first, without their lines."""
@@ -151,6 +152,8 @@ class BillingServiceStub:
     """GetInvoicePdf answers the invoice as a PDF file.
 
     NOT_FOUND: no such invoice, or it is not the caller's.
+    FAILED_PRECONDITION: it is still a draft (reason INVOICE_NOT_FINAL).
+    UNAVAILABLE: Stripe, which has the file, does not answer; repeat it.
     """
     GetBillingUsage: _grpc.UnaryUnaryMultiCallable[_billing_pb2.GetBillingUsageRequest, _billing_pb2.GetBillingUsageResponse]
     """GetBillingUsage answers what the running period has used and what it will cost beyond the plan."""
@@ -301,6 +304,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """GetInvoice answers one of the caller's invoices with its lines.
 
     NOT_FOUND: no such invoice, or it is not the caller's.
+    UNAVAILABLE: Stripe, which has the lines, does not answer; repeat it.
     """
     ListInvoices: _aio.UnaryUnaryMultiCallable[_billing_pb2.ListInvoicesRequest, _billing_pb2.ListInvoicesResponse]  # type: ignore[assignment]
     """ListInvoices lists the caller's invoices, newest first, without their lines."""
@@ -308,6 +312,8 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """GetInvoicePdf answers the invoice as a PDF file.
 
     NOT_FOUND: no such invoice, or it is not the caller's.
+    FAILED_PRECONDITION: it is still a draft (reason INVOICE_NOT_FINAL).
+    UNAVAILABLE: Stripe, which has the file, does not answer; repeat it.
     """
     GetBillingUsage: _aio.UnaryUnaryMultiCallable[_billing_pb2.GetBillingUsageRequest, _billing_pb2.GetBillingUsageResponse]  # type: ignore[assignment]
     """GetBillingUsage answers what the running period has used and what it will cost beyond the plan."""
@@ -525,6 +531,7 @@ class BillingServiceServicer:
         """GetInvoice answers one of the caller's invoices with its lines.
 
         NOT_FOUND: no such invoice, or it is not the caller's.
+        UNAVAILABLE: Stripe, which has the lines, does not answer; repeat it.
         """
 
     def ListInvoices(
@@ -542,6 +549,8 @@ class BillingServiceServicer:
         """GetInvoicePdf answers the invoice as a PDF file.
 
         NOT_FOUND: no such invoice, or it is not the caller's.
+        FAILED_PRECONDITION: it is still a draft (reason INVOICE_NOT_FINAL).
+        UNAVAILABLE: Stripe, which has the file, does not answer; repeat it.
         """
 
     def GetBillingUsage(
