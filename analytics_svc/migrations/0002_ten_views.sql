@@ -53,31 +53,31 @@ FROM events
 WHERE type IN ('auth.user.registered', 'auth.user.verified', 'chat.message.sent', 'billing.payment.succeeded')
 GROUP BY user_id;
 
--- A conversation begins with its first message; it is counted by the plan of that moment.
+-- A conversation as far as it was held under a plan; it begins with the first message.
 CREATE TABLE IF NOT EXISTS conversations (
     conversation_id String,
+    plan LowCardinality(String),
     began SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
     ended SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    plan AggregateFunction(argMin, String, Tuple(DateTime64(3, 'UTC'), UInt64)),
     messages SimpleAggregateFunction(sum, UInt64),
     tokens SimpleAggregateFunction(sum, Int64)
 ) ENGINE = AggregatingMergeTree
-ORDER BY conversation_id
+ORDER BY (conversation_id, plan)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS conversations_view TO conversations AS
 SELECT
     conversation_id,
+    plan,
     min(if(type = 'chat.message.sent', ts, toDateTime64('2200-01-01 00:00:00', 3, 'UTC'))) AS began,
     max(ts) AS ended,
-    argMinStateIf(toString(events.plan), (ts, seq), type = 'chat.message.sent') AS plan,
     countIf(type = 'chat.message.sent') AS messages,
     sum(events.tokens_in + events.tokens_out) AS tokens
 FROM events
 WHERE conversation_id != '' AND type IN (
     'chat.message.sent', 'chat.completion.succeeded', 'chat.completion.failed', 'chat.completion.cancelled'
 )
-GROUP BY conversation_id;
+GROUP BY conversation_id, plan;
 
 -- What a subscription is now: of its events the latest, in whatever order they came.
 CREATE TABLE IF NOT EXISTS subscription_state (
@@ -99,7 +99,8 @@ FROM events
 WHERE type IN ('billing.subscription.created', 'billing.subscription.changed', 'billing.subscription.cancelled')
 GROUP BY subscription_id;
 
--- Anew, with times. Their quantiles are DDSketches: at most 1 % off, and the same in whatever order they are merged.
+-- Anew, with times: each of them, because in a quarter hour they are few. Sketches of them are larger, take longer to
+-- merge, and are not exact.
 DROP VIEW IF EXISTS model_15m_view;
 
 DROP TABLE IF EXISTS model_15m;
@@ -117,10 +118,10 @@ CREATE TABLE IF NOT EXISTS model_15m (
     tokens_out SimpleAggregateFunction(sum, Int64),
     cost_micros SimpleAggregateFunction(sum, Int64),
     users AggregateFunction(uniq, String),
-    -- Of successes only, like the next two.
+    -- Milliseconds, of successes only; those to the first content only where there was one.
     latency_ms SimpleAggregateFunction(sum, Int64),
-    latency AggregateFunction(quantilesDD(0.01, 0.5, 0.95, 0.99), Int64),
-    ttft AggregateFunction(quantilesDD(0.01, 0.5, 0.95), Int64)
+    latencies SimpleAggregateFunction(groupArrayArray, Array(UInt32)),
+    ttfts SimpleAggregateFunction(groupArrayArray, Array(UInt32))
 ) ENGINE = AggregatingMergeTree
 ORDER BY (provider, model, b, plan, type, error_code)
 SETTINGS non_replicated_deduplication_window = 10000;
@@ -139,10 +140,8 @@ SELECT
     sum(events.cost_micros) AS cost_micros,
     uniqState(user_id) AS users,
     sumIf(events.latency_ms, type = 'chat.completion.succeeded') AS latency_ms,
-    quantilesDDStateIf(0.01, 0.5, 0.95, 0.99)(events.latency_ms, type = 'chat.completion.succeeded') AS latency,
-    quantilesDDStateIf(0.01, 0.5, 0.95)(
-        assumeNotNull(ttft_ms), type = 'chat.completion.succeeded' AND ttft_ms IS NOT NULL
-    ) AS ttft
+    groupArrayIf(toUInt32(events.latency_ms), type = 'chat.completion.succeeded') AS latencies,
+    groupArrayIf(toUInt32(assumeNotNull(ttft_ms)), type = 'chat.completion.succeeded' AND ttft_ms IS NOT NULL) AS ttfts
 FROM events
 WHERE type IN ('chat.completion.succeeded', 'chat.completion.failed', 'chat.completion.cancelled')
 GROUP BY provider, model, b, plan, type, error_code;

@@ -28,6 +28,11 @@ class Analytics:
         # A test may have restarted the service: wait for it instead of being told that it was away.
         self._as_analyst: dict[str, Any] = {"metadata": signed_in(new_id(), role=Role.ANALYST), "wait_for_ready": True}
 
+    async def ask(self, rpc: str, **request: str | int) -> Any:
+        """The answer of an RPC by its name."""
+        message = getattr(pb, f"{rpc}Request")(**request)
+        return await getattr(self.stub, rpc)(message, **self._as_analyst)
+
     async def growth(self, **request: str) -> pb.GetUserGrowthResponse:
         return await self.stub.GetUserGrowth(pb.GetUserGrowthRequest(**request), **self._as_analyst)
 

@@ -1,7 +1,5 @@
 """The analytics service, as production starts it: a process of its own, because the embedded engine wants one."""
 
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,13 +9,11 @@ from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 
 from svckit import clients, events, local
 from svckit.events import Bus
-from svckit.local import Engines, Home, Program, Supervised
-from svckit.local.probes import answers
+from svckit.local import Engines, Home, Supervised
 from tests.analytics_svc.analyst import Analytics
+from tests.analytics_svc.running import environment_of, service_of
 
 SERVICE = analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"]
-SECRET = "a service secret that only tests know"
-LOOPBACK = "127.0.0.1"
 
 
 @pytest.fixture(scope="session")
@@ -36,24 +32,13 @@ async def own_engines(own_home: Home, engines: Engines) -> AsyncIterator[Engines
 
 @pytest.fixture(scope="session")
 def environment(own_home: Home, own_engines: Engines, auth_address: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "LISTEN": f"{LOOPBACK}:{own_home.port('grpc')}",
-        "ADMIN_LISTEN": f"{LOOPBACK}:{own_home.port('admin')}",
-        "CLICKHOUSE_URL": f"chdb://{own_home.path}/clickhouse",
-        "NATS_URL": own_engines.nats_url,
-        "REDIS_URL": own_engines.redis_url,
-        "AUTH_SERVICE_URL": auth_address,
-        "SERVICE_SECRET": SECRET,
-    }
+    return environment_of(own_home, own_engines, auth_address)
 
 
 @pytest.fixture(scope="session")
 async def service(own_home: Home, environment: dict[str, str]) -> AsyncIterator[Supervised]:
     """The running service. A test may kill it, and starts it again."""
-    program = Program(name="analytics", command=(sys.executable, "-m", "analytics_svc"), environment=environment)
-    ready = answers(f"http://{environment['ADMIN_LISTEN']}/readyz")
-    supervised = Supervised(program, home=own_home, url=environment["LISTEN"], ready=ready)
+    supervised = service_of(own_home, environment)
     await supervised.start()
     yield supervised
     await supervised.stop()

@@ -3,7 +3,7 @@
 import pytest
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 
-from svckit.errors import InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented
+from svckit.errors import InvalidArgument, PermissionDenied, Unauthenticated
 from svckit.identity import Role
 from svckit.ids import new_id
 from tests.analytics_svc.analyst import Analytics
@@ -65,11 +65,3 @@ async def test_a_plan_is_a_value_and_no_sql(analytics: Analytics) -> None:
     response = await analytics.chat(plan="' OR 1=1 --\\")
 
     assert not any(row.messages for row in response.data)
-
-
-async def test_reports_that_are_to_come_say_so(analytics: Analytics) -> None:
-    error = await refusal(
-        analytics.stub.GetRetention(pb.GetRetentionRequest(), metadata=signed_in(new_id(), role=Role.ANALYST))
-    )
-
-    assert isinstance(error, Unimplemented)

@@ -174,11 +174,13 @@ class TopUser(_message.Message):
     user_id: _builtins.str
     messages: _builtins.int
     tokens: _builtins.int
-    """Input and output together."""
+    """Input and output together, of all answers."""
     cost_micros: _builtins.int
     """In millionths of a US dollar."""
     @_builtins.property
-    def last_active_at(self) -> _timestamp_pb2.Timestamp: ...
+    def last_active_at(self) -> _timestamp_pb2.Timestamp:
+        """When they sent their last message, in the range or not; absent when they never did."""
+
     def __init__(
         self,
         *,
@@ -280,7 +282,7 @@ class ProviderShare(_message.Message):
     messages: _builtins.int
     """Answers that succeeded."""
     share: _builtins.float
-    """Of all, 0 to 1 with 4 decimals."""
+    """Of all those rows, 0 to 1."""
     def __init__(
         self,
         *,
@@ -311,8 +313,9 @@ class ModelShare(_message.Message):
     provider: _builtins.str
     model: _builtins.str
     messages: _builtins.int
+    """Answers that succeeded."""
     share: _builtins.float
-    """Of all, 0 to 1 with 4 decimals."""
+    """Of all those rows, 0 to 1."""
     def __init__(
         self,
         *,
@@ -346,15 +349,18 @@ class RevenueTotal(_message.Message):
     FAILED_PAYMENTS_FIELD_NUMBER: _builtins.int
     PAYING_USERS_FIELD_NUMBER: _builtins.int
     gross_minor: _builtins.int
+    """Payments, with tax."""
     tax_minor: _builtins.int
+    """Tax in payments less tax in refunds."""
     refunds_minor: _builtins.int
-    """Booked on the day of the refund."""
+    """Refunds, with tax, whenever the payment was."""
     net_minor: _builtins.int
     """Gross less tax and refunds."""
     payments: _builtins.int
     refunds: _builtins.int
     failed_payments: _builtins.int
     paying_users: _builtins.int
+    """People with a payment that succeeded."""
     def __init__(
         self,
         *,
@@ -412,15 +418,18 @@ class Mrr(_message.Message):
     ARPU_MINOR_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     mrr_minor: _builtins.int
-    """Monthly value of active and past-due subscriptions; a year's price counts a twelfth."""
+    """Monthly value of active and past-due subscriptions at the end of the range, without tax and trials; a year's price
+    counts a twelfth.
+    """
     arr_minor: _builtins.int
     """Twelve times MRR."""
     active_subscribers: _builtins.int
+    """Customers whose MRR is more than 0."""
     arpu_minor: _builtins.int
     """MRR by active subscribers; null when there are none."""
     @_builtins.property
     def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___MrrPoint]:
-        """MRR at the end of each bucket."""
+        """MRR at the end of each bucket, or of the range if that is sooner."""
 
     def __init__(
         self,
@@ -455,8 +464,11 @@ class RevenueBucket(_message.Message):
     date: _builtins.str
     """The bucket's first day, or its first instant when the interval is an hour, in `timezone`."""
     gross_minor: _builtins.int
+    """Payments, with tax."""
     refunds_minor: _builtins.int
+    """Refunds, with tax, whenever the payment was."""
     tax_minor: _builtins.int
+    """Tax in payments less tax in refunds."""
     net_minor: _builtins.int
     """Gross less tax and refunds."""
     def __init__(
@@ -487,11 +499,18 @@ class PlanRevenue(_message.Message):
     REFUNDS_MINOR_FIELD_NUMBER: _builtins.int
     NET_MINOR_FIELD_NUMBER: _builtins.int
     PAYMENTS_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
+    """The plan that was paid for; empty: none."""
     gross_minor: _builtins.int
+    """Payments, with tax."""
     refunds_minor: _builtins.int
+    """Refunds, with tax, whenever the payment was."""
     net_minor: _builtins.int
+    """Gross less tax and refunds."""
     payments: _builtins.int
+    subscriptions: _builtins.int
+    """Subscriptions that are active or past due now, whatever the range."""
     def __init__(
         self,
         *,
@@ -500,10 +519,11 @@ class PlanRevenue(_message.Message):
         refunds_minor: _builtins.int = ...,
         net_minor: _builtins.int = ...,
         payments: _builtins.int = ...,
+        subscriptions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gross_minor", b"gross_minor", "net_minor", b"net_minor", "payments", b"payments", "plan", b"plan", "refunds_minor", b"refunds_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gross_minor", b"gross_minor", "net_minor", b"net_minor", "payments", b"payments", "plan", b"plan", "refunds_minor", b"refunds_minor", "subscriptions", b"subscriptions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -521,13 +541,15 @@ class Ltv(_message.Message):
     ACTIVE_SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     CHURNED_SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     arpu_minor: _builtins.int
-    """MRR by active subscribers."""
+    """MRR by active subscribers, at the end of the range."""
     churn_rate: _builtins.float
-    """Churned by (active at the start plus new)."""
+    """Churned by (subscribers at the start plus new), as in GetChurn."""
     ltv_minor: _builtins.int
-    """ARPU by churn rate; null when nobody churned."""
+    """ARPU by churn rate, before either is rounded; null when nobody churned or nobody is left."""
     active_subscribers: _builtins.int
+    """At the end of the range."""
     churned_subscribers: _builtins.int
+    """As in GetChurn."""
     def __init__(
         self,
         *,
@@ -569,6 +591,7 @@ class ProviderUsage(_message.Message):
     UNIQUE_USERS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     requests: _builtins.int
+    """Answers asked for: succeeded, failed and cancelled ones. So in all reports on providers."""
     tokens_in: _builtins.int
     tokens_out: _builtins.int
     unique_users: _builtins.int
@@ -609,14 +632,18 @@ class ProviderPerformance(_message.Message):
     requests: _builtins.int
     successes: _builtins.int
     success_rate: _builtins.float
+    """Successes by requests. What a user cancelled is a request and no success."""
     latency_ms_p50: _builtins.float
-    """Of successes only."""
+    """From the request to the last byte, of successes only; null without any. A percentile is exact: the time of the
+    request at that place in their order.
+    """
     latency_ms_p95: _builtins.float
     latency_ms_p99: _builtins.float
     ttft_ms_p50: _builtins.float
-    """Time to the first token, of successes only."""
+    """From the request to the first content, of successes only; null without any."""
     ttft_ms_p95: _builtins.float
     output_tokens_per_second: _builtins.float
+    """Output tokens of successes by the sum of their latencies."""
     def __init__(
         self,
         *,
@@ -683,6 +710,7 @@ class ProviderCost(_message.Message):
     """In millionths of a US dollar."""
     requests: _builtins.int
     cost_per_request_micros: _builtins.int
+    """Cost by requests."""
     def __init__(
         self,
         *,
@@ -748,7 +776,9 @@ class RetentionPeriod(_message.Message):
     period: _builtins.int
     """0 is the bucket of registration."""
     users: _builtins.int
+    """Of the cohort, those who sent a message in that bucket."""
     rate: _builtins.float
+    """Users by the size of the cohort; null when that is 0."""
     def __init__(
         self,
         *,
@@ -778,9 +808,10 @@ class RetentionCohort(_message.Message):
     cohort: _builtins.str
     """The bucket of registration."""
     size: _builtins.int
+    """Registered in that bucket."""
     @_builtins.property
     def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetentionPeriod]:
-        """Only periods that have ended."""
+        """Up to the end of the range; periods after it are absent. The last one may not be over yet."""
 
     def __init__(
         self,
@@ -815,9 +846,9 @@ class Stickiness(_message.Message):
     mau: _builtins.int
     """Active in its last 30 days."""
     avg_dau30: _builtins.float
-    """Mean of daily active people over 30 days."""
+    """Mean of daily active people over those 30 days."""
     stickiness: _builtins.float
-    """avg_dau30 by mau."""
+    """avg_dau30 by mau; null when nobody was active."""
     def __init__(
         self,
         *,
@@ -853,9 +884,12 @@ class FunnelStep(_message.Message):
     FROM_PREVIOUS_FIELD_NUMBER: _builtins.int
     FROM_FIRST_FIELD_NUMBER: _builtins.int
     step: _builtins.str
+    """registered, verified, first_message or paid."""
     users: _builtins.int
     from_previous: _builtins.float
+    """Users by those of the step before; null for the first step and after a step that nobody took."""
     from_first: _builtins.float
+    """Users by those who registered; null when nobody did."""
     def __init__(
         self,
         *,
@@ -893,12 +927,16 @@ class ConversationStats(_message.Message):
     AVG_DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     AVG_TOKENS_FIELD_NUMBER: _builtins.int
     conversations: _builtins.int
+    """Those whose first message is in the range; with a plan, the part of them that was held under it."""
     messages: _builtins.int
+    """Sent by people."""
     avg_messages: _builtins.float
     median_messages: _builtins.float
     max_messages: _builtins.int
     avg_duration_seconds: _builtins.float
+    """From the first message to the end of the last answer, or to the last message if that is later."""
     avg_tokens: _builtins.float
+    """Input and output together, of all answers."""
     def __init__(
         self,
         *,
@@ -954,17 +992,24 @@ class Churn(_message.Message):
     GRR_FIELD_NUMBER: _builtins.int
     NRR_FIELD_NUMBER: _builtins.int
     subscribers_at_start: _builtins.int
+    """Customers whose MRR is more than 0."""
     new: _builtins.int
+    """Subscribed in the range for the first time ever."""
     reactivated: _builtins.int
+    """Subscribe at the end and not at the start, and had subscribed before."""
     churned: _builtins.int
+    """Do not subscribe at the end, and did at the start or are new."""
     subscriber_churn_rate: _builtins.float
     """churned by (subscribers_at_start plus new)."""
     mrr_start: _builtins.int
     """In minor units, like all MRR here."""
     mrr_end: _builtins.int
     churned_mrr: _builtins.int
+    """Of those who subscribed at the start: MRR at the start of who does not at the end."""
     contraction_mrr: _builtins.int
+    """What those pay less at the end who still pay."""
     expansion_mrr: _builtins.int
+    """What those pay more."""
     gross_mrr_churn_rate: _builtins.float
     """(churned plus contraction) by MRR at the start."""
     net_mrr_churn_rate: _builtins.float
@@ -1038,11 +1083,14 @@ class MrrMovement(_message.Message):
     mrr_start: _builtins.int
     """In minor units, like all that follow."""
     new: _builtins.int
-    """First subscriptions ever."""
+    """By customers who had never paid before. A change counts by the one before it of the same customer."""
     expansion: _builtins.int
     contraction: _builtins.int
+    """0 or less."""
     churn: _builtins.int
+    """To nothing: 0 or less. On the day on which MRR becomes 0, not when that was asked for."""
     reactivation: _builtins.int
+    """From nothing, by customers who had paid before."""
     net: _builtins.int
     """All of these together."""
     mrr_end: _builtins.int
@@ -1080,11 +1128,13 @@ class PlanMargin(_message.Message):
     MARGIN_RATE_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     net_revenue_minor: _builtins.int
-    """US dollars only."""
+    """In US cents, as in GetRevenueByPlan; other currencies are left out."""
     cost_micros: _builtins.int
+    """What all answers under that plan cost, in millionths of a US dollar."""
     margin_micros: _builtins.int
+    """Revenue, in millionths, less cost."""
     margin_rate: _builtins.float
-    """Null without revenue."""
+    """Margin by revenue; null without revenue."""
     def __init__(
         self,
         *,
@@ -1123,6 +1173,7 @@ class ProviderErrors(_message.Message):
     requests: _builtins.int
     """All requests of that provider and model."""
     error_rate: _builtins.float
+    """Errors by requests."""
     def __init__(
         self,
         *,
@@ -2298,7 +2349,7 @@ class GetRetentionRequest(_message.Message):
     timezone: _builtins.str
     """IANA name, such as `Asia/Kathmandu`; empty: UTC."""
     interval: _builtins.str
-    """The width of a bucket: hour, day, week (from Monday) or month; empty: day. At most 1,100 buckets."""
+    """The width of a bucket: day, week (from Monday) or month; empty: day. At most 366 buckets."""
     def __init__(
         self,
         *,
@@ -2351,7 +2402,7 @@ class GetStickinessRequest(_message.Message):
     END_DATE_FIELD_NUMBER: _builtins.int
     TIMEZONE_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
-    """First day (ISO date, in `timezone`), or first instant (RFC 3339). Empty: 29 days before `end_date`."""
+    """Checked like that of any report, and not used otherwise: it is always 30 days."""
     end_date: _builtins.str
     """Last day (ISO date, inclusive), or end instant (RFC 3339, exclusive). Empty: today."""
     timezone: _builtins.str

@@ -27,10 +27,13 @@ if _version_not_supported:
 
 class AnalyticsServiceStub:
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
+    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
+    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
+    had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
     def __init__(self, channel):
@@ -173,10 +176,13 @@ class AnalyticsServiceStub:
 
 class AnalyticsServiceServicer:
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
+    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
+    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
+    had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
     def GetUserGrowth(self, request, context):
@@ -201,7 +207,7 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTopUsers(self, request, context):
-        """GetTopUsers answers the people who use most.
+        """GetTopUsers answers the people who used most; nobody who used nothing of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,7 +221,7 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTokens(self, request, context):
-        """GetTokens counts tokens, by plan.
+        """GetTokens counts tokens, by plan: those of answers that failed or were cancelled, too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,7 +249,7 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetMrr(self, request, context):
-        """GetMrr answers monthly recurring revenue at the end of the range, and its course.
+        """GetMrr answers monthly recurring revenue (MRR) at the end of the range, and its course.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -264,7 +270,8 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLtv(self, request, context):
-        """GetLtv answers what a subscriber is worth over the whole time.
+        """GetLtv answers what a subscriber is worth over the whole time: revenue of a month by churn of the range, which so is
+        best a month.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,35 +306,38 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRetention(self, request, context):
-        """GetRetention answers who comes back: cohorts by first registration.
+        """GetRetention answers who comes back: cohorts by registration, and how many of each sent a message in the buckets
+        after it. At most 366 buckets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStickiness(self, request, context):
-        """GetStickiness answers how often active people come back.
+        """GetStickiness answers how often active people come back, in the 30 days that end with the range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFunnel(self, request, context):
-        """GetFunnel answers how far people come: registered, verified, first message, paid.
+        """GetFunnel answers how far people come who registered in the range: registered, verified, first_message, paid. A step
+        counts those of the step before who took it by the end of the range, in whatever order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetConversationStats(self, request, context):
-        """GetConversationStats answers how long conversations are.
+        """GetConversationStats answers how long conversations are that began in the range, with all that came after it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetChurn(self, request, context):
-        """GetChurn answers who left, and what that cost.
+        """GetChurn answers who left, and what that cost. Customers count once each, by where they stand at the start of the range
+        and at its end: subscribers_at_start + new + reactivated - churned subscribe at the end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -504,10 +514,13 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AnalyticsService:
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
+    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
+    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
+    had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
     @staticmethod

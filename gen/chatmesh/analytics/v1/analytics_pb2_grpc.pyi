@@ -28,10 +28,13 @@ GRPC_VERSION: str
 
 class AnalyticsServiceStub:
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
+    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
+    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
+    had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
     @_typing.overload
@@ -45,11 +48,11 @@ class AnalyticsServiceStub:
     GetSignups: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetSignupsRequest, _analytics_pb2.GetSignupsResponse]
     """GetSignups counts sign-ups and verified addresses, bucket by bucket."""
     GetTopUsers: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetTopUsersRequest, _analytics_pb2.GetTopUsersResponse]
-    """GetTopUsers answers the people who use most."""
+    """GetTopUsers answers the people who used most; nobody who used nothing of it."""
     GetChatActivity: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChatActivityRequest, _analytics_pb2.GetChatActivityResponse]
     """GetChatActivity answers what happens in conversations, bucket by bucket."""
     GetTokens: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetTokensRequest, _analytics_pb2.GetTokensResponse]
-    """GetTokens counts tokens, by plan."""
+    """GetTokens counts tokens, by plan: those of answers that failed or were cancelled, too."""
     GetChatByProvider: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByProviderRequest, _analytics_pb2.GetChatByProviderResponse]
     """GetChatByProvider counts what each provider answered."""
     GetChatByModel: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByModelRequest, _analytics_pb2.GetChatByModelResponse]
@@ -57,13 +60,15 @@ class AnalyticsServiceStub:
     GetRevenueTotal: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueTotalRequest, _analytics_pb2.GetRevenueTotalResponse]
     """GetRevenueTotal answers money received in the range."""
     GetMrr: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetMrrRequest, _analytics_pb2.GetMrrResponse]
-    """GetMrr answers monthly recurring revenue at the end of the range, and its course."""
+    """GetMrr answers monthly recurring revenue (MRR) at the end of the range, and its course."""
     GetRevenueOverTime: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueOverTimeRequest, _analytics_pb2.GetRevenueOverTimeResponse]
     """GetRevenueOverTime answers money received, bucket by bucket."""
     GetRevenueByPlan: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueByPlanRequest, _analytics_pb2.GetRevenueByPlanResponse]
     """GetRevenueByPlan answers money received, by plan."""
     GetLtv: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetLtvRequest, _analytics_pb2.GetLtvResponse]
-    """GetLtv answers what a subscriber is worth over the whole time."""
+    """GetLtv answers what a subscriber is worth over the whole time: revenue of a month by churn of the range, which so is
+    best a month.
+    """
     GetProviderUsage: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetProviderUsageRequest, _analytics_pb2.GetProviderUsageResponse]
     """GetProviderUsage answers requests and tokens by provider."""
     GetProviderPerformance: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetProviderPerformanceRequest, _analytics_pb2.GetProviderPerformanceResponse]
@@ -73,15 +78,21 @@ class AnalyticsServiceStub:
     GetPopularModels: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetPopularModelsRequest, _analytics_pb2.GetPopularModelsResponse]
     """GetPopularModels answers the models asked most."""
     GetRetention: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetRetentionRequest, _analytics_pb2.GetRetentionResponse]
-    """GetRetention answers who comes back: cohorts by first registration."""
+    """GetRetention answers who comes back: cohorts by registration, and how many of each sent a message in the buckets
+    after it. At most 366 buckets.
+    """
     GetStickiness: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetStickinessRequest, _analytics_pb2.GetStickinessResponse]
-    """GetStickiness answers how often active people come back."""
+    """GetStickiness answers how often active people come back, in the 30 days that end with the range."""
     GetFunnel: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetFunnelRequest, _analytics_pb2.GetFunnelResponse]
-    """GetFunnel answers how far people come: registered, verified, first message, paid."""
+    """GetFunnel answers how far people come who registered in the range: registered, verified, first_message, paid. A step
+    counts those of the step before who took it by the end of the range, in whatever order.
+    """
     GetConversationStats: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetConversationStatsRequest, _analytics_pb2.GetConversationStatsResponse]
-    """GetConversationStats answers how long conversations are."""
+    """GetConversationStats answers how long conversations are that began in the range, with all that came after it."""
     GetChurn: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetChurnRequest, _analytics_pb2.GetChurnResponse]
-    """GetChurn answers who left, and what that cost."""
+    """GetChurn answers who left, and what that cost. Customers count once each, by where they stand at the start of the range
+    and at its end: subscribers_at_start + new + reactivated - churned subscribe at the end.
+    """
     GetMrrMovements: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetMrrMovementsRequest, _analytics_pb2.GetMrrMovementsResponse]
     """GetMrrMovements answers what moved MRR, bucket by bucket; start plus net is end, always."""
     GetMargin: _grpc.UnaryUnaryMultiCallable[_analytics_pb2.GetMarginRequest, _analytics_pb2.GetMarginResponse]
@@ -94,10 +105,13 @@ class AnalyticsServiceStub:
 @_typing.type_check_only
 class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
+    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
+    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
+    had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -108,11 +122,11 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     GetSignups: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetSignupsRequest, _analytics_pb2.GetSignupsResponse]  # type: ignore[assignment]
     """GetSignups counts sign-ups and verified addresses, bucket by bucket."""
     GetTopUsers: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetTopUsersRequest, _analytics_pb2.GetTopUsersResponse]  # type: ignore[assignment]
-    """GetTopUsers answers the people who use most."""
+    """GetTopUsers answers the people who used most; nobody who used nothing of it."""
     GetChatActivity: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChatActivityRequest, _analytics_pb2.GetChatActivityResponse]  # type: ignore[assignment]
     """GetChatActivity answers what happens in conversations, bucket by bucket."""
     GetTokens: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetTokensRequest, _analytics_pb2.GetTokensResponse]  # type: ignore[assignment]
-    """GetTokens counts tokens, by plan."""
+    """GetTokens counts tokens, by plan: those of answers that failed or were cancelled, too."""
     GetChatByProvider: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByProviderRequest, _analytics_pb2.GetChatByProviderResponse]  # type: ignore[assignment]
     """GetChatByProvider counts what each provider answered."""
     GetChatByModel: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChatByModelRequest, _analytics_pb2.GetChatByModelResponse]  # type: ignore[assignment]
@@ -120,13 +134,15 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     GetRevenueTotal: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueTotalRequest, _analytics_pb2.GetRevenueTotalResponse]  # type: ignore[assignment]
     """GetRevenueTotal answers money received in the range."""
     GetMrr: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetMrrRequest, _analytics_pb2.GetMrrResponse]  # type: ignore[assignment]
-    """GetMrr answers monthly recurring revenue at the end of the range, and its course."""
+    """GetMrr answers monthly recurring revenue (MRR) at the end of the range, and its course."""
     GetRevenueOverTime: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueOverTimeRequest, _analytics_pb2.GetRevenueOverTimeResponse]  # type: ignore[assignment]
     """GetRevenueOverTime answers money received, bucket by bucket."""
     GetRevenueByPlan: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetRevenueByPlanRequest, _analytics_pb2.GetRevenueByPlanResponse]  # type: ignore[assignment]
     """GetRevenueByPlan answers money received, by plan."""
     GetLtv: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetLtvRequest, _analytics_pb2.GetLtvResponse]  # type: ignore[assignment]
-    """GetLtv answers what a subscriber is worth over the whole time."""
+    """GetLtv answers what a subscriber is worth over the whole time: revenue of a month by churn of the range, which so is
+    best a month.
+    """
     GetProviderUsage: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetProviderUsageRequest, _analytics_pb2.GetProviderUsageResponse]  # type: ignore[assignment]
     """GetProviderUsage answers requests and tokens by provider."""
     GetProviderPerformance: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetProviderPerformanceRequest, _analytics_pb2.GetProviderPerformanceResponse]  # type: ignore[assignment]
@@ -136,15 +152,21 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     GetPopularModels: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetPopularModelsRequest, _analytics_pb2.GetPopularModelsResponse]  # type: ignore[assignment]
     """GetPopularModels answers the models asked most."""
     GetRetention: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetRetentionRequest, _analytics_pb2.GetRetentionResponse]  # type: ignore[assignment]
-    """GetRetention answers who comes back: cohorts by first registration."""
+    """GetRetention answers who comes back: cohorts by registration, and how many of each sent a message in the buckets
+    after it. At most 366 buckets.
+    """
     GetStickiness: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetStickinessRequest, _analytics_pb2.GetStickinessResponse]  # type: ignore[assignment]
-    """GetStickiness answers how often active people come back."""
+    """GetStickiness answers how often active people come back, in the 30 days that end with the range."""
     GetFunnel: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetFunnelRequest, _analytics_pb2.GetFunnelResponse]  # type: ignore[assignment]
-    """GetFunnel answers how far people come: registered, verified, first message, paid."""
+    """GetFunnel answers how far people come who registered in the range: registered, verified, first_message, paid. A step
+    counts those of the step before who took it by the end of the range, in whatever order.
+    """
     GetConversationStats: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetConversationStatsRequest, _analytics_pb2.GetConversationStatsResponse]  # type: ignore[assignment]
-    """GetConversationStats answers how long conversations are."""
+    """GetConversationStats answers how long conversations are that began in the range, with all that came after it."""
     GetChurn: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetChurnRequest, _analytics_pb2.GetChurnResponse]  # type: ignore[assignment]
-    """GetChurn answers who left, and what that cost."""
+    """GetChurn answers who left, and what that cost. Customers count once each, by where they stand at the start of the range
+    and at its end: subscribers_at_start + new + reactivated - churned subscribe at the end.
+    """
     GetMrrMovements: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetMrrMovementsRequest, _analytics_pb2.GetMrrMovementsResponse]  # type: ignore[assignment]
     """GetMrrMovements answers what moved MRR, bucket by bucket; start plus net is end, always."""
     GetMargin: _aio.UnaryUnaryMultiCallable[_analytics_pb2.GetMarginRequest, _analytics_pb2.GetMarginResponse]  # type: ignore[assignment]
@@ -156,10 +178,13 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
 
 class AnalyticsServiceServicer:
     """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON).
+    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
+    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
+    had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
     1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
     def GetUserGrowth(
@@ -188,7 +213,7 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetTopUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetTopUsersResponse, _abc.Awaitable[_analytics_pb2.GetTopUsersResponse]]:
-        """GetTopUsers answers the people who use most."""
+        """GetTopUsers answers the people who used most; nobody who used nothing of it."""
 
     def GetChatActivity(
         self,
@@ -202,7 +227,7 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetTokensResponse, _abc.Awaitable[_analytics_pb2.GetTokensResponse]]:
-        """GetTokens counts tokens, by plan."""
+        """GetTokens counts tokens, by plan: those of answers that failed or were cancelled, too."""
 
     def GetChatByProvider(
         self,
@@ -230,7 +255,7 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetMrrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetMrrResponse, _abc.Awaitable[_analytics_pb2.GetMrrResponse]]:
-        """GetMrr answers monthly recurring revenue at the end of the range, and its course."""
+        """GetMrr answers monthly recurring revenue (MRR) at the end of the range, and its course."""
 
     def GetRevenueOverTime(
         self,
@@ -251,7 +276,9 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetLtvRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetLtvResponse, _abc.Awaitable[_analytics_pb2.GetLtvResponse]]:
-        """GetLtv answers what a subscriber is worth over the whole time."""
+        """GetLtv answers what a subscriber is worth over the whole time: revenue of a month by churn of the range, which so is
+        best a month.
+        """
 
     def GetProviderUsage(
         self,
@@ -286,35 +313,41 @@ class AnalyticsServiceServicer:
         request: _analytics_pb2.GetRetentionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetRetentionResponse, _abc.Awaitable[_analytics_pb2.GetRetentionResponse]]:
-        """GetRetention answers who comes back: cohorts by first registration."""
+        """GetRetention answers who comes back: cohorts by registration, and how many of each sent a message in the buckets
+        after it. At most 366 buckets.
+        """
 
     def GetStickiness(
         self,
         request: _analytics_pb2.GetStickinessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetStickinessResponse, _abc.Awaitable[_analytics_pb2.GetStickinessResponse]]:
-        """GetStickiness answers how often active people come back."""
+        """GetStickiness answers how often active people come back, in the 30 days that end with the range."""
 
     def GetFunnel(
         self,
         request: _analytics_pb2.GetFunnelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetFunnelResponse, _abc.Awaitable[_analytics_pb2.GetFunnelResponse]]:
-        """GetFunnel answers how far people come: registered, verified, first message, paid."""
+        """GetFunnel answers how far people come who registered in the range: registered, verified, first_message, paid. A step
+        counts those of the step before who took it by the end of the range, in whatever order.
+        """
 
     def GetConversationStats(
         self,
         request: _analytics_pb2.GetConversationStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetConversationStatsResponse, _abc.Awaitable[_analytics_pb2.GetConversationStatsResponse]]:
-        """GetConversationStats answers how long conversations are."""
+        """GetConversationStats answers how long conversations are that began in the range, with all that came after it."""
 
     def GetChurn(
         self,
         request: _analytics_pb2.GetChurnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_pb2.GetChurnResponse, _abc.Awaitable[_analytics_pb2.GetChurnResponse]]:
-        """GetChurn answers who left, and what that cost."""
+        """GetChurn answers who left, and what that cost. Customers count once each, by where they stand at the start of the range
+        and at its end: subscribers_at_start + new + reactivated - churned subscribe at the end.
+        """
 
     def GetMrrMovements(
         self,

@@ -1,0 +1,23 @@
+"""`python -m tests.analytics_svc.truth.before URL`: ClickHouse as an earlier version left it, with half of the year.
+
+It had the tables of the first script alone, and died before it noted that it had made them. In a process of its own,
+because the embedded engine wants one.
+"""
+
+import asyncio
+import sys
+
+from analytics_svc import clickhouse, schema, store
+from analytics_svc.rows import row
+from tests.analytics_svc.truth.year import first_half
+
+
+async def main(url: str) -> None:
+    async with clickhouse.connected(url) as warehouse:
+        for statement in schema.statements((schema.SCRIPTS / "0001_start.sql").read_text()):
+            await warehouse.command(statement)
+        rows = [row(event, seq=number, batch="before") for number, event in enumerate(first_half(), start=1)]
+        await store.add_events(warehouse, await store.unseen(warehouse, rows, batch="before"), batch="before")
+
+
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,62 @@
+"""A service of its own that has counted the year, and nothing else."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from chatmesh.analytics.v1 import analytics_pb2
+from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
+
+from svckit import clients, events, local
+from svckit.local import Engines, Home
+from tests.analytics_svc.analyst import Analytics, eventually
+from tests.analytics_svc.running import environment_of, service_of
+from tests.analytics_svc.truth.year import Fact, facts_of_the_year, second_half
+
+SERVICE = analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"]
+
+
+@pytest.fixture(scope="session")
+def facts() -> list[Fact]:
+    return facts_of_the_year()
+
+
+@pytest.fixture(scope="session")
+async def year(
+    tmp_path_factory: pytest.TempPathFactory, engines: Engines, auth_address: str
+) -> AsyncIterator[Analytics]:
+    """Half of the year was counted by the version before, so that the views are filled; the rest comes as events."""
+    given = {"DATABASE_URL": engines.database_url, "REDIS_URL": engines.redis_url}
+    async with (
+        Home.opened(Path(tmp_path_factory.mktemp("year"))) as home,
+        local.engines(home, durable=False, given=given) as own,
+    ):
+        environment = environment_of(home, own, auth_address)
+        await _counted_before(environment["CLICKHOUSE_URL"])
+        service = service_of(home, environment)
+        await service.start()
+        async with clients.channel(service.url, services=[SERVICE]) as channel:
+            analytics = Analytics(AnalyticsServiceStub(channel))
+            await _count_the_rest(own.nats_url, analytics)
+            yield analytics
+        await service.stop()
+
+
+async def _counted_before(url: str) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.analytics_svc.truth.before", url)
+    assert await process.wait() == 0
+
+
+async def _count_the_rest(nats_url: str, analytics: Analytics) -> None:
+    async with events.connected(nats_url, name="tests") as bus:
+        await bus.jetstream()
+        failures = await bus.publish_all(second_half())
+        assert not any(failures)
+
+    async def all_counted() -> bool:
+        overview = (await analytics.overview()).data
+        return overview.HasField("ingest_lag_seconds") and overview.ingest_lag_seconds == 0
+
+    await eventually(all_counted, True)
