@@ -20,6 +20,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from edge import webhooks
 from edge.callers import Callers
 from edge.connections import ConnectionLimits, Connections
+from edge.console.traces import trace_pages
 from edge.limits import Admission, Counter, Rates
 from edge.limits.shared import connected
 from edge.openapi import api_document
@@ -99,7 +100,8 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
         requests = Requests(
             transcoder=transcoder,
             pages=pages(channels=channels, document=api_document(found, transcoder.routes, rpcs))
-            | {("POST", webhooks.PATH): webhooks.stripe(billing, patience=settings.body_timeout)},
+            | {("POST", webhooks.PATH): webhooks.stripe(billing, patience=settings.body_timeout)}
+            | ({} if settings.production else trace_pages(patience=settings.body_timeout)),
             rpcs=rpcs,
             admission=Admission(callers=callers, rates=_rates(settings), counter=await _counter(stack, settings)),
             credential=credential,

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import Histogram
 
+from edge.console.traces import PATH, RECEIVER
 from svckit import telemetry
 from svckit.telemetry import Span
 
@@ -20,9 +21,14 @@ _DURATION = Histogram(
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNROUTED = "unrouted"
 CLIENT_GONE = 499  # a client that went away before its answer was whole, as in nginx
-_ASKED_ALL_THE_TIME = frozenset({"/livez", "/readyz", "/metrics"})  # by machines, every few seconds
+_ASKED_ALL_THE_TIME = frozenset({"/livez", "/readyz", "/metrics", RECEIVER})  # by machines, every few seconds
 
 log = structlog.get_logger("edge.access")
+
+
+def is_recorded(path: str) -> bool:
+    """Whether a request for that path has a span: not the page that shows spans, nor what machines ask for."""
+    return path != PATH and not is_for_machines(path)
 
 
 def is_for_machines(path: str) -> bool:

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from edge.callers import Caller
 from edge.limits import Admission
-from edge.observe import CLIENT_GONE, Observation, is_for_machines
+from edge.observe import CLIENT_GONE, Observation, is_recorded
 from edge.openai_errors import openai_error
 from edge.pages import Page
 from edge.policies import Policies
@@ -76,7 +76,7 @@ class Requests:
             request.method,
             parent=request.headers.get("traceparent", ""),
             kind=Kind.SERVER,
-            recorded=not is_for_machines(request.path),
+            recorded=is_recorded(request.path),
         ) as span:
             seen = Observation(request.method, span)
             try:

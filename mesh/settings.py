@@ -18,6 +18,9 @@ _CHOICES = {
     "LOG_FORMAT": get_args(logs.Format),
 }
 
+# Spans are to be seen at once, and nothing waits for an edge that has stopped; in milliseconds and seconds.
+_SOON = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+
 
 def given(environ: Mapping[str, str], *, folder: Path) -> dict[str, str]:
     """Read what the person set: the environment, and below it the file `.env` of a folder."""
@@ -53,6 +56,9 @@ def arranged(
         "LOG_FORMAT": "console",
         **{f"{name.upper()}_SERVICE_URL": f"{HOST}:{port[name]}" for name in SERVICES if name in port},
     }
+    if edge_url and given.get("CHATMESH_ENV") != "production":
+        # The edge keeps the last traces and shows them at /console/traces.
+        ours |= {"OTEL_EXPORTER_OTLP_ENDPOINT": f"{edge_url}/console/otlp", **_SOON}
     if "model" in port:
         ours["LOCAL_MODEL_URL"] = f"http://{HOST}:{port['model']}/v1"
     if "stripe" in port:

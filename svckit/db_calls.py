@@ -63,13 +63,15 @@ def begin(system: str, operation: str, *, target: str = "", text: str = "") -> D
 
 
 @contextmanager
-def observed(system: str, operation: str, *, target: str = "", text: str = "") -> Iterator[None]:
-    """The block is one call; see `begin`."""
+def observed(
+    system: str, operation: str, *, target: str = "", text: str = "", expected: type[Exception] | tuple[()] = ()
+) -> Iterator[None]:
+    """The block is one call; see `begin`. An error that is `expected` is an answer like any other."""
     call = begin(system, operation, target=target, text=text)
     try:
         yield
     except BaseException as error:
-        call.end(error)
+        call.end(None if isinstance(error, expected) else error)
         raise
     call.end()
 

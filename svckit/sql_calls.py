@@ -18,7 +18,7 @@ from svckit import db_calls
 SYSTEM = "postgresql"
 
 _KEY = "chatmesh.call"  # of what is kept beside a connection while its statement runs
-_OPERATIONS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+_OPERATIONS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"})
 _WORD = re.compile(r"\s*(?:/\*.*?\*/\s*)*(\w+)", re.DOTALL)
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+((?:\w+\.)?\w+)", re.IGNORECASE)
 

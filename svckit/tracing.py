@@ -8,6 +8,7 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from threading import Thread
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -33,6 +34,7 @@ from svckit.telemetry import Attributes, Kind, Recording, TraceParent
 ERROR_TYPE = "error.type"
 
 _KINDS: Mapping[Kind, SpanKind] = {kind: SpanKind[kind.name] for kind in Kind}
+_LAST_SPANS_SECONDS = 3.0
 _MOST_LINKS = 128  # of one span; the SDK would keep the last ones, too
 
 
@@ -55,7 +57,10 @@ def recording(name: str, processor: SpanProcessor) -> Iterator[None]:
         yield
     finally:
         telemetry.record_with(None)
-        provider.shutdown()
+        # A collector that is away would hold up a process that stops for as long as the exporter's own patience.
+        stopping = Thread(target=provider.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(_LAST_SPANS_SECONDS)
 
 
 def _recorder(tracer: Tracer) -> telemetry.Recorder:

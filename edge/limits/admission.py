@@ -7,6 +7,7 @@ from chatmesh.access.v1 import access_pb2
 from edge import webhooks
 from edge.addresses import home
 from edge.callers import NOBODY, Caller, Callers
+from edge.console.traces import RECEIVER
 from edge.limits.counter import Counter
 from edge.limits.rates import Check, Rate, Rates, Standing
 from edge.transcoder import Problem, Refused
@@ -14,7 +15,7 @@ from svckit.errors import ServiceError, Unauthenticated
 from svckit.rpc.call import Rpc
 
 _REFUSED = prometheus_client.Counter("edge_rate_limited_total", "Requests that were over a limit.", ("rate",))
-_UNLIMITED_PAGES = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines of our own, and cheap
+_UNLIMITED_PAGES = frozenset({"/livez", "/readyz", "/metrics", RECEIVER})  # asked by machines of our own, and cheap
 
 
 class Admission:
