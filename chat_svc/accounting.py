@@ -20,6 +20,11 @@ class Bill:
     cost_micros: int
     estimated: bool
 
+    @property
+    def tokens(self) -> int:
+        """Input and output together: what plans are measured in."""
+        return self.usage.input_tokens + self.usage.output_tokens
+
 
 def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model | None, whole: bool = True) -> Bill:
     """What to charge: what the provider counted or else our estimate, and nothing when it never said a word.

@@ -79,7 +79,8 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
         async with (
             process.background(
                 relay.run,
-                consumer.run,
+                consumer.hear_of_deleted_accounts,
+                consumer.hear_of_entitlements,
                 signals.run,
                 generations.hear_cancels,
                 leases.hold,

@@ -1,11 +1,13 @@
 """Rows as callers see them: from the tables' shape to the contract's."""
 
+from collections.abc import Sequence
+
 from chatmesh.chat.v1 import chat_pb2 as pb
 
 from chat_svc import catalogue
-from chat_svc.conversations import PLAN
 from chat_svc.endings import bill_of, finish_reason, token_usage
-from chat_svc.models import Conversation, Generation, State
+from chat_svc.models import Conversation, Generation, State, Used
+from chat_svc.quota import Standing
 from chat_svc.store import Told
 from svckit.timestamps import timestamp
 
@@ -55,7 +57,7 @@ def generation(row: Generation, *, text: str) -> pb.Generation:
     )
 
 
-def model(row: catalogue.Model, *, set_up: bool) -> pb.Model:
+def model(row: catalogue.Model, *, set_up: bool, included: bool) -> pb.Model:
     return pb.Model(
         id=row.id,
         provider=row.provider,
@@ -67,7 +69,7 @@ def model(row: catalogue.Model, *, set_up: bool) -> pb.Model:
         output_micros_per_million=row.output_micros_per_million,
         capabilities=row.capabilities,
         plans=row.plans,
-        available=set_up and PLAN in row.plans,
+        available=set_up and included,
         deprecation_date=row.deprecation_date.isoformat() if row.deprecation_date else "",
         successor=row.successor,
         set_up=set_up,
@@ -81,6 +83,36 @@ def model(row: catalogue.Model, *, set_up: bool) -> pb.Model:
 
 def compatible_model(row: catalogue.Model) -> pb.CompatibleModel:
     return pb.CompatibleModel(id=row.id, object="model", owned_by=row.provider)
+
+
+def usage(standing: Standing, models: Sequence[Used]) -> pb.GetUsageResponse:
+    allowance = standing.allowance
+    return pb.GetUsageResponse(
+        plan=allowance.plan,
+        period_start_time=timestamp(allowance.period.start),
+        period_end_time=timestamp(allowance.period.end),
+        tokens_used=standing.used,
+        tokens_reserved=standing.reserved,
+        tokens_limit=allowance.tokens,
+        cost_micros=sum(row.cost_micros for row in models),
+        generations_running=standing.running,
+        generations_limit=allowance.generations,
+        overage=allowance.overage,
+        models=map(_model_usage, models),
+    )
+
+
+def _model_usage(row: Used) -> pb.ModelUsage:
+    used = pb.TokenUsage(
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cached_input_tokens=row.cached_input_tokens,
+        cache_write_tokens=row.cache_write_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        cost_micros=row.cost_micros,
+        estimated=row.estimated,
+    )
+    return pb.ModelUsage(provider=row.provider, model=row.model, answers=row.works, usage=used)
 
 
 def _written_by(row: Generation) -> pb.Message:

@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
 
-from svckit.errors import FailedPrecondition, FieldViolation, InvalidArgument
+from svckit.errors import FailedPrecondition, FieldViolation, InvalidArgument, PermissionDenied
 
 log = structlog.get_logger(__name__)
 
@@ -156,28 +156,28 @@ class Catalogue:
         """Whether its provider is configured here."""
         return model.provider in self._providers
 
-    @property
-    def default(self) -> Model | None:
-        """The model of a conversation that names none; None when no provider is configured."""
-        return next((model for model in self.models if self.answers(model)), None)
+    def default(self, *, included: Callable[[Model], bool]) -> Model | None:
+        """The model of a conversation that names none; None when no provider of an included one is configured."""
+        return next((model for model in self.models if self.answers(model) and included(model)), None)
 
-    def choose(self, *, provider: str, model: str) -> Model:
+    def choose(self, *, provider: str, model: str, included: Callable[[Model], bool]) -> Model:
         """The model that a request names by provider, id or alias, or both; empty names leave the choice to us.
 
-        Raises InvalidArgument: no such model (MODEL_UNKNOWN), no longer (MODEL_RETIRED), or its provider is not
-        configured (MODEL_UNAVAILABLE); FailedPrecondition: no model at all is configured (NO_MODEL).
+        `included` says which models the caller's plan has. Raises InvalidArgument: no such model (MODEL_UNKNOWN), no
+        longer (MODEL_RETIRED), or its provider is not configured (MODEL_UNAVAILABLE); PermissionDenied: not in the
+        plan (MODEL_NOT_IN_PLAN); FailedPrecondition: no model at all is configured (NO_MODEL).
         """
         if not provider and not model:
-            return self._default()
+            return self._default(included)
         named = [row for row in self.models if _is_named(row, provider=provider, model=model)]
         field = "model" if model else "provider"
         if not named:
             self._refuse_retired(provider=provider, model=model)
             raise InvalidArgument.of(field, "is none of the models that ListModels lists", reason="MODEL_UNKNOWN")
-        answering = next((row for row in named if self.answers(row)), None)
-        if answering is None:
+        answering = [row for row in named if self.answers(row)]
+        if not answering:
             raise InvalidArgument.of(field, "is not set up here", reason="MODEL_UNAVAILABLE")
-        return answering
+        return _first_included(answering, included)
 
     def find(self, *, provider: str, model: str) -> Model | None:
         """The row of a model that was chosen before; None when the catalogue has dropped it since."""
@@ -188,10 +188,11 @@ class Catalogue:
         served = {row.name: row for row in self.models if self.answers(row)}
         return [served[name] for name in model.fallbacks if name in served]
 
-    def _default(self) -> Model:
-        if self.default is None:
+    def _default(self, included: Callable[[Model], bool]) -> Model:
+        answering = [row for row in self.models if self.answers(row)]
+        if not answering:
             raise FailedPrecondition("no model's provider is set up", reason="NO_MODEL")
-        return self.default
+        return _first_included(answering, included)
 
     def _refuse_retired(self, *, provider: str, model: str) -> None:
         """Raises InvalidArgument when the names mean a model that is not served any more."""
@@ -235,6 +236,19 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _first_included(answering: Sequence[Model], included: Callable[[Model], bool]) -> Model:
+    """Raises PermissionDenied when none is."""
+    found = next((row for row in answering if included(row)), None)
+    if found is None:
+        plans = ", ".join(answering[0].plans)
+        raise PermissionDenied(
+            f"{answering[0].id} is not in your plan; it is in: {plans}",
+            reason="MODEL_NOT_IN_PLAN",
+            metadata={"model": answering[0].id, "plans": plans},
+        )
+    return found
 
 
 def _is_named(row: Model | Retired, *, provider: str, model: str) -> bool:

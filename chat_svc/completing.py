@@ -1,5 +1,7 @@
 """Which model a completion is for, and whether it can do what is asked."""
 
+from collections.abc import Callable
+
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.providers import Prompt
 from svckit.errors import InvalidArgument, NotFound
@@ -7,10 +9,13 @@ from svckit.errors import InvalidArgument, NotFound
 _UNNAMED = frozenset({"MODEL_UNKNOWN", "MODEL_RETIRED", "MODEL_UNAVAILABLE"})
 
 
-def chosen(catalogue: Catalogue, name: str) -> Model:
-    """The model of that id or alias. Raises NotFound (MODEL_NOT_FOUND), as OpenAI's clients expect it."""
+def chosen(catalogue: Catalogue, name: str, *, included: Callable[[Model], bool]) -> Model:
+    """The model of that id or alias. Raises NotFound (MODEL_NOT_FOUND), as OpenAI's clients expect it.
+
+    `included` says which models the caller's plan has; raises PermissionDenied (MODEL_NOT_IN_PLAN).
+    """
     try:
-        return catalogue.choose(provider="", model=name)
+        return catalogue.choose(provider="", model=name, included=included)
     except InvalidArgument as error:
         if error.reason not in _UNNAMED:
             raise

@@ -1,19 +1,20 @@
-"""Hears of deleted accounts, and forgets what they wrote."""
+"""Hears of deleted accounts, and forgets what they wrote; and of what users may use."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from chatmesh.events.v1.events_pb2 import UserDeleted
+from chatmesh.events.v1.events_pb2 import EntitlementsChanged, UserDeleted
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import models, owners
+from chat_svc import entitlements, models, owners
 from chat_svc.generations import Generations
 from svckit import events
 from svckit.errors import Unavailable
 from svckit.events import Bus, Event
 from svckit.postgres import Database
 
-_DURABLE = "chat"
+_ACCOUNTS = "chat"
+_ENTITLEMENTS = "chat_entitlements"
 
 
 class Consumer:
@@ -24,19 +25,35 @@ class Consumer:
         self._database = database
         self._generations = generations
 
-    async def run(self) -> None:
-        """Apply events for ever."""
+    async def hear_of_deleted_accounts(self) -> None:
+        """Apply them for ever."""
         await events.consume(
             self._bus,
-            durable=_DURABLE,
+            durable=_ACCOUNTS,
             subjects=[events.subject(UserDeleted)],
             database=self._database,
             processed=models.processed,
-            apply=self._apply,
+            apply=self._forget,
         )
 
-    async def _apply(self, session: AsyncSession, event: Event) -> None:
+    async def hear_of_entitlements(self) -> None:
+        """Apply them for ever."""
+        await events.consume(
+            self._bus,
+            durable=_ENTITLEMENTS,
+            subjects=[events.subject(EntitlementsChanged)],
+            database=self._database,
+            processed=models.processed,
+            apply=_keep,
+        )
+
+    async def _forget(self, session: AsyncSession, event: Event) -> None:
         for generation_id in await owners.forget(session, event.about, now=datetime.now(UTC)):
             # Before the commit, so that a crash cannot come in between; nobody wants the answer whatever happens.
             with suppress(Unavailable):  # then it ends by itself, and nobody keeps what it writes
                 await self._generations.ask_to_cancel(generation_id)
+
+
+async def _keep(session: AsyncSession, event: Event) -> None:
+    if isinstance(told := events.unpack(event), EntitlementsChanged):
+        await entitlements.keep(session, told)

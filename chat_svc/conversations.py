@@ -7,15 +7,12 @@ from datetime import datetime
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import models, store
+from chat_svc import entitlements, models, store
 from chat_svc.catalogue import Model
 from chat_svc.models import Conversation, Message
 from svckit import events, outbox
 from svckit.errors import NotFound
 from svckit.ids import new_id
-
-# What everybody is on until billing's entitlements are heard here.
-PLAN = "free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +30,7 @@ async def create(
     session: AsyncSession,
     *,
     owner_id: str,
+    plan: str,
     model: Model,
     now: datetime,
     title: str = "",
@@ -53,7 +51,7 @@ async def create(
         idempotency_key=idempotency_key or None,
     )
     session.add(conversation)
-    created = events_pb2.ConversationCreated(user_id=owner_id, conversation_id=conversation.id, plan=PLAN)
+    created = events_pb2.ConversationCreated(user_id=owner_id, conversation_id=conversation.id, plan=plan)
     await outbox.add(session, models.outbox, events.event(created, source="chat", about=owner_id, time=now))
     return conversation
 
@@ -95,6 +93,7 @@ async def delete(session: AsyncSession, conversation_id: str, *, owner_id: str, 
     conversation = await find(session, conversation_id, owner_id=owner_id, lock=True)
     running = await store.running_in(session, conversation.id)
     await store.delete_conversation(session, conversation.id)
-    deleted = events_pb2.ConversationDeleted(user_id=owner_id, conversation_id=conversation.id, plan=PLAN)
+    plan = (await entitlements.allowance(session, owner_id, now=now)).plan
+    deleted = events_pb2.ConversationDeleted(user_id=owner_id, conversation_id=conversation.id, plan=plan)
     await outbox.add(session, models.outbox, events.event(deleted, source="chat", about=owner_id, time=now))
     return running

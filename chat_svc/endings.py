@@ -12,14 +12,15 @@ from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 from chatmesh.events.v1 import events_pb2
 from google.protobuf.message import Message
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import models, prompt, store
+from chat_svc import entitlements, models, prompt, quota, store
 from chat_svc.accounting import Bill, bill
 from chat_svc.catalogue import Catalogue, Model
-from chat_svc.conversations import PLAN
 from chat_svc.failures import failure
 from chat_svc.models import FinishReason, Generation, State
 from chat_svc.providers import Call, Usage
+from chat_svc.sending import work_of
 from chat_svc.streams import Streams, Superseded, expired, is_terminal
 from svckit import events, outbox
 from svckit.errors import NotFound, OutOfRange
@@ -53,20 +54,21 @@ class Endings:
         self._catalogue = catalogue
 
     async def end(self, generation: Generation, outcome: Outcome) -> bool:
-        """Write the end; False if it was written before, or if the conversation was deleted meanwhile."""
+        """Write the end; False if it was written before, or if the conversation was deleted meanwhile.
+
+        What was used counts in either case, unless the account was deleted.
+        """
         now = datetime.now(UTC)
         async with self._database.transaction() as session:
             if generation.conversation_id:
                 await store.touch_conversation(session, generation.conversation_id, now=now)
-            if not await store.end_generation(session, generation.id, values=_values(outcome, now)):
-                return False
-            if generation.message_id:
-                await store.write_answer(session, generation.message_id, text=outcome.text)
-            event_id = str(uuid5(UUID(generation.id), "ended"))
-            fact = self._fact(generation, outcome)
-            told = events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
-            await outbox.add(session, models.outbox, told)
-        return True
+            ended = await store.end_generation(session, generation.id, values=_values(outcome, now))
+            if ended is not None:
+                if generation.message_id:
+                    await store.write_answer(session, generation.message_id, text=outcome.text)
+                await self._tell(session, generation, outcome, now=now)
+            await quota.settle(session, work_of(generation), outcome.bill, now=now)
+        return ended is not None
 
     async def change_model(self, generation: Generation, model: Model) -> Generation:
         """Note that another model answers; as it was if it has ended meanwhile."""
@@ -80,13 +82,13 @@ class Endings:
         model = self._catalogue.find(provider=generation.provider, model=generation.model)
         async with self._database.transaction() as session:
             known = model and text and generation.conversation_id
-            asked = await prompt.build(session, generation, model=model) if model and known else None
+            built = await prompt.build(session, generation, model=model) if model and known else None
         outcome = Outcome(
             state=State.FAILED,
             finish_reason=FinishReason.ERROR,
             error_code="interrupted",
             text=text,
-            bill=bill(None, prompt=asked, text=text, model=model),
+            bill=bill(None, prompt=built.prompt if built else None, text=text, model=model),
             latency=datetime.now(UTC) - generation.created_at,
         )
         if await self.end(generation, outcome):
@@ -129,7 +131,14 @@ class Endings:
             except Superseded:  # by another replica that does the same right now
                 return
 
-    def _fact(self, generation: Generation, outcome: Outcome) -> Message:
+    async def _tell(self, session: AsyncSession, generation: Generation, outcome: Outcome, *, now: datetime) -> None:
+        allowance = await entitlements.allowance(session, generation.owner_id, now=now)
+        fact = self._fact(generation, outcome, plan=allowance.plan)
+        event_id = str(uuid5(UUID(generation.id), "ended"))
+        told = events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
+        await outbox.add(session, models.outbox, told)
+
+    def _fact(self, generation: Generation, outcome: Outcome, *, plan: str) -> Message:
         model = self._catalogue.find(provider=generation.provider, model=generation.model)
         usage = outcome.bill.usage
         fact = _FACTS[outcome.state](
@@ -137,7 +146,7 @@ class Endings:
             conversation_id=generation.conversation_id or "",
             message_id=generation.message_id or "",
             generation_id=generation.id,
-            plan=PLAN,
+            plan=plan,
             provider=generation.provider,
             model=generation.model,
             latency_ms=_milliseconds(outcome.latency),

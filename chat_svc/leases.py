@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from chat_svc import store
+from chat_svc import store, usage_store
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
 from svckit.errors import Unavailable
@@ -49,6 +49,7 @@ class Leases:
             with _next_time():
                 for runner in await self._gone():
                     await self._end_all(runner, since_before=datetime.now(UTC))
+                    await self._release(runner)
                 await self._end_all(self._generations.replica, since_before=datetime.now(UTC) - _STRAY)
             await asyncio.sleep(_BEAT)
 
@@ -69,6 +70,11 @@ class Leases:
         for generation in found:
             if not self._generations.writes(generation.id):
                 await self._endings.abandon(generation)
+
+    async def _release(self, runner: str) -> None:
+        """Give back what a replica that is gone held back for work that was deleted while it did it."""
+        async with self._database.transaction() as session:
+            await usage_store.release_idle(session, runner)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     DateTime,
@@ -53,6 +54,13 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
     ERROR = "error"
+
+
+class Purpose(StrEnum):
+    """What a model was asked for."""
+
+    ANSWER = "answer"
+    TITLE = "title"
 
 
 class Base(DeclarativeBase):
@@ -189,3 +197,60 @@ class Generation(Base):
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
+
+
+class Entitlement(Base):
+    """What billing said last of a user's plan. A limit of None is none; no models: all that the plan has."""
+
+    __tablename__ = "entitlements"
+
+    owner_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    plan: Mapped[str]
+    tokens_per_period: Mapped[int | None] = mapped_column(BigInteger)
+    overage: Mapped[bool]
+    concurrent_generations: Mapped[int | None]
+    models: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    period_start: Mapped[datetime | None]
+    period_end: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
+
+
+class Reservation(Base):
+    """Tokens of an owner's period that are held back for work that is being done; `runner` is the replica that does it.
+
+    `work_id` is the generation's. No foreign key: the work goes on for a moment when its conversation is deleted.
+    """
+
+    __tablename__ = "reservations"
+    __table_args__ = (Index("reservations_owner", "owner_id"), Index("reservations_runner", "runner"))
+
+    work_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    owner_id: Mapped[str]
+    # The owner's when it began.
+    plan: Mapped[str]
+    period_start: Mapped[datetime]
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    runner: Mapped[str]
+
+
+class Used(Base):
+    """What an owner has used of one model in one period, added up. It outlives the conversations."""
+
+    __tablename__ = "used"
+
+    owner_id: Mapped[str] = mapped_column(primary_key=True)
+    period_start: Mapped[datetime] = mapped_column(primary_key=True)
+    purpose: Mapped[Purpose] = mapped_column(Text, primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    # Answers, or titles.
+    works: Mapped[int] = mapped_column(BigInteger)
+    input_tokens: Mapped[int] = mapped_column(BigInteger)
+    output_tokens: Mapped[int] = mapped_column(BigInteger)
+    cached_input_tokens: Mapped[int] = mapped_column(BigInteger)
+    cache_write_tokens: Mapped[int] = mapped_column(BigInteger)
+    reasoning_tokens: Mapped[int] = mapped_column(BigInteger)
+    cost_micros: Mapped[int] = mapped_column(BigInteger)
+    # Whether some of it is our guess.
+    estimated: Mapped[bool]

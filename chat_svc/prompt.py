@@ -1,38 +1,74 @@
 """What a model is asked: the system prompt and as much of the branch, newest first, as its window takes."""
 
+import json
+from dataclasses import dataclass
 from itertools import dropwhile
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc import store
 from chat_svc.catalogue import Model
-from chat_svc.models import Author, Conversation, Generation
+from chat_svc.models import Author, Conversation, Generation, Message
 from chat_svc.providers import Prompt, Turn
+from svckit.errors import InvalidArgument
 
-# Fewer characters a token than text mostly has, so that what is estimated to fit does fit.
-_CHARACTERS_PER_TOKEN = 3
+# Fewer bytes a token than text mostly has, in any script, so that what is estimated to fit does fit.
+_BYTES_PER_TOKEN = 3
+# More than text has on average: what is longer does not fit.
+_MOST_BYTES_PER_TOKEN = 8
+_IMAGE_TOKENS = 1_500
 _TURN_TOKENS = 8  # what a chat template puts around each message
 _MARGIN = 20  # one part in so many of the window stays free
 
 
-async def build(session: AsyncSession, generation: Generation, *, model: Model) -> Prompt:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A prompt, about how many tokens it has, and how many of the branch's oldest messages are not in it."""
+
+    prompt: Prompt
+    tokens: int
+    omitted: int
+
+
+async def build(session: AsyncSession, generation: Generation, *, model: Model) -> Built:
     """The prompt of a generation. The system prompt and the question always go in, whatever their size."""
     assert generation.user_message_id is not None  # a completion brings its prompt with it
     conversation = await session.get_one(Conversation, generation.conversation_id)
     room = _room(model) - _tokens(conversation.system_prompt)
-    most, each = max(room, 0) * _CHARACTERS_PER_TOKEN, _TURN_TOKENS * _CHARACTERS_PER_TOKEN
-    newest_first: list[Turn] = []
-    for message in await store.history(session, generation.user_message_id, characters=most, each=each):
+    most, each = max(room, 0) * _BYTES_PER_TOKEN, _TURN_TOKENS * _BYTES_PER_TOKEN
+    newest_first: list[Message] = []
+    for message in await store.history(session, generation.user_message_id, size=most, each=each):
         room -= _tokens(message.text)
         if newest_first and room < 0:
             break
-        if message.text:  # an answer that is still being written, or that never came, says nothing
-            newest_first.append(Turn(message.author, message.text))
+        newest_first.append(message)
     # Not an answer first, whose question did not fit: some models refuse that.
-    turns = list(dropwhile(lambda turn: turn.author == Author.ASSISTANT, reversed(newest_first)))
-    return Prompt(
+    shown = list(dropwhile(lambda message: message.author == Author.ASSISTANT, reversed(newest_first)))
+    # An answer that is still being written, or that never came, says nothing.
+    turns = [Turn(message.author, message.text) for message in shown if message.text]
+    asked = Prompt(
         model=model.id, system=conversation.system_prompt, turns=turns, max_output_tokens=model.max_output_tokens
     )
+    return Built(prompt=asked, tokens=tokens_of(asked, model=model), omitted=shown[0].depth)
+
+
+def tokens_of(asked: Prompt, *, model: Model) -> int:
+    """About how many tokens the prompt has; what does not fit into the window is never counted."""
+    texts = [asked.system, *(json.dumps([tool.description, tool.parameters]) for tool in asked.tools)]
+    images = 0
+    for turn in asked.turns:
+        texts += [turn.text, *(call.arguments for call in turn.calls), *(result.text for result in turn.results)]
+        images += len(turn.images)
+    return min(sum(map(_tokens, texts)) + images * _IMAGE_TOKENS, model.context_tokens)
+
+
+def refuse_too_long(asked: Prompt, *, model: Model) -> None:
+    """Raises InvalidArgument (CONTEXT_OVERFLOW) when the question cannot fit, however few tokens it is."""
+    system, question = len(asked.system.encode()), len(asked.turns[-1].text.encode())
+    most = (model.context_tokens - 1) * _MOST_BYTES_PER_TOKEN
+    if system + question > most:
+        told = f"is too long for {model.id}: at most {max(most - system, 0)} bytes beside the system prompt"
+        raise InvalidArgument.of("message", told, reason="CONTEXT_OVERFLOW")
 
 
 def _room(model: Model) -> int:
@@ -41,4 +77,4 @@ def _room(model: Model) -> int:
 
 
 def _tokens(text: str) -> int:
-    return len(text) // _CHARACTERS_PER_TOKEN + _TURN_TOKENS
+    return len(text.encode()) // _BYTES_PER_TOKEN + _TURN_TOKENS

@@ -63,7 +63,7 @@ class Run:
         self._database = database
         self._narrator = narrator
         self._endings = endings
-        self._answer = _Answer(accepted.model)
+        self._answer = _Answer(accepted)
         self._news = asyncio.Event()
         self._stopped: Stop | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -93,31 +93,33 @@ class Run:
 
     async def _read(self) -> None:
         """Ask the model, or who answers in its place, and take in what it says."""
+        asked = self._accepted.prompt
         while True:
             try:
-                await self._ask()
+                await self._ask(asked)
                 break
             except ProviderError as error:
                 other = None if self._answer.begun else next_model(self._accepted.model, error, self._fallbacks)
                 if other is None:
                     raise
+                asked = await self._fitted(asked, other)
                 await self._change_model(other, error)
         self._answer.complete()
 
-    async def _ask(self) -> None:
-        model = self._accepted.model
-        if given := self._accepted.prompt:
-            asked = replace(
-                given, model=model.id, max_output_tokens=min(given.max_output_tokens, model.max_output_tokens)
-            )
-        else:
-            async with self._database.transaction() as session:
-                asked = await prompt.build(session, self._accepted.generation, model=model)
+    async def _ask(self, asked: Prompt) -> None:
         self._answer.begin(asked)
-        async with aclosing(self._providers[model.provider].answer(asked)) as parts:
+        async with aclosing(self._providers[self._accepted.model.provider].answer(asked)) as parts:
             async for part in parts:
                 self._answer.take(part)
                 self._news.set()
+
+    async def _fitted(self, asked: Prompt, other: Model) -> Prompt:
+        """The prompt for another model: never longer than the one that tokens are held back for."""
+        longest = min(asked.max_output_tokens, other.max_output_tokens)
+        if other.context_tokens < self._accepted.model.context_tokens:
+            async with self._database.transaction() as session:
+                asked = (await prompt.build(session, self._accepted.generation, model=other)).prompt
+        return replace(asked, model=other.id, max_output_tokens=longest)
 
     async def _change_model(self, other: Model, error: ProviderError) -> None:
         """Have another model answer, also for whoever ends this should this replica die."""
@@ -163,9 +165,9 @@ class Run:
 class _Answer:
     """What has come of an answer so far."""
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._prompt: Prompt | None = None
+    def __init__(self, accepted: Accepted) -> None:
+        self._model = accepted.model
+        self._prompt = accepted.prompt
         self._asked = time.monotonic()
         self._first_text: float | None = None
         self._cleaner = Cleaner()
@@ -272,5 +274,6 @@ def _start(accepted: Accepted) -> GenerationEvent:
             parent_id=accepted.parent_id,
             provider=generation.provider,
             model=generation.model,
+            omitted_messages=accepted.omitted,
         )
     )

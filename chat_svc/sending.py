@@ -1,24 +1,22 @@
 """Accepting what is to be answered: who may ask where, and everything that is written before a model is asked."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeAlias
 
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import completing, conversations, models, owners, store, tree
+from chat_svc import completing, conversations, entitlements, models, owners, prompt, quota, store, tree
 from chat_svc.catalogue import Catalogue, Model
+from chat_svc.entitlements import Allowance
 from chat_svc.models import Author, Conversation, Generation, Message, State
 from chat_svc.providers import Prompt
+from chat_svc.quota import Standing, Work
 from chat_svc.texts import title_of
 from svckit import events, outbox
-from svckit.errors import FailedPrecondition, ResourceExhausted
+from svckit.errors import FailedPrecondition
 from svckit.ids import new_id
-
-# Answers that one user may have written at the same time.
-MAX_RUNNING = 2
-_ABOUT_ONE_ANSWER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +62,15 @@ Wanted: TypeAlias = Draft | Retake | Completion
 class Accepted:
     """What was accepted. `parent_id` is the question's, `title` the conversation's if it got one by this.
 
-    `prompt` is that of a completion; None: it is made of the conversation.
+    `omitted` of the branch's oldest messages are not in the prompt.
     """
 
     generation: Generation
     model: Model
+    prompt: Prompt
     parent_id: str = ""
     title: str = ""
-    prompt: Prompt | None = None
+    omitted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +99,19 @@ async def accept(
 ) -> Accepted:
     """Write the question if it is new, its empty answer, the generation and the events; no model is asked yet.
 
-    Raises NotFound (conversation or message), InvalidArgument (model), FailedPrecondition (NOT_AN_ANSWER, NO_MODEL)
-    and ResourceExhausted (TOO_MANY_GENERATIONS).
+    Raises NotFound (conversation or message), InvalidArgument (model, CONTEXT_OVERFLOW), PermissionDenied
+    (MODEL_NOT_IN_PLAN), FailedPrecondition (NOT_AN_ANSWER, NO_MODEL) and ResourceExhausted (TOO_MANY_GENERATIONS,
+    QUOTA_EXCEEDED).
     """
-    if await store.count_running(session, wanted.owner_id) >= MAX_RUNNING:
-        told = f"at most {MAX_RUNNING} answers at the same time"
-        raise ResourceExhausted(told, reason="TOO_MANY_GENERATIONS", retry_after=_ABOUT_ONE_ANSWER)
+    allowance = await entitlements.allowance(session, wanted.owner_id, now=now)
+    standing = await quota.standing(session, wanted.owner_id, allowance)
+    standing.admit(now=now)
     if isinstance(wanted, Completion):
-        return _complete(session, wanted, catalogue=catalogue, runner=runner, now=now)
+        return _complete(session, wanted, catalogue=catalogue, standing=standing, runner=runner, now=now)
     if isinstance(wanted, Retake):
-        asked = await _ask_again(session, wanted, catalogue=catalogue)
+        asked = await _ask_again(session, wanted, catalogue=catalogue, allowance=allowance)
     else:
-        asked = await _ask(session, wanted, catalogue=catalogue, now=now)
+        asked = await _ask(session, wanted, catalogue=catalogue, allowance=allowance, now=now)
     conversation, question = asked.conversation, asked.question
     answer = await tree.below(session, question, conversation, author=Author.ASSISTANT, text="", now=now)
     generation = Generation(
@@ -132,13 +132,22 @@ async def accept(
     session.add(answer)
     await session.flush()  # before the generation, which points to it
     session.add(generation)
-    return Accepted(generation=generation, model=asked.model, parent_id=question.parent_id or "", title=asked.title)
+    built = await prompt.build(session, generation, model=asked.model)
+    prompt.refuse_too_long(built.prompt, model=asked.model)
+    return Accepted(
+        generation=generation,
+        model=asked.model,
+        prompt=_held_back(session, generation, built.prompt, standing=standing, tokens=built.tokens, now=now),
+        parent_id=question.parent_id or "",
+        title=asked.title,
+        omitted=built.omitted,
+    )
 
 
 def _complete(
-    session: AsyncSession, wanted: Completion, *, catalogue: Catalogue, runner: str, now: datetime
+    session: AsyncSession, wanted: Completion, *, catalogue: Catalogue, standing: Standing, runner: str, now: datetime
 ) -> Accepted:
-    model = completing.chosen(catalogue, wanted.model)
+    model = completing.chosen(catalogue, wanted.model, included=standing.allowance.includes)
     completing.refuse_what_it_lacks(model, wanted.prompt)
     generation = Generation(
         id=new_id(),
@@ -150,23 +159,57 @@ def _complete(
         created_at=now,
     )
     session.add(generation)
-    return Accepted(generation=generation, model=model, prompt=wanted.prompt)
+    most = min(wanted.prompt.max_output_tokens, model.max_output_tokens)
+    asked = replace(wanted.prompt, model=model.id, max_output_tokens=most)
+    asked = _held_back(
+        session, generation, asked, standing=standing, tokens=prompt.tokens_of(asked, model=model), now=now
+    )
+    return Accepted(generation=generation, model=model, prompt=asked)
 
 
-async def _ask(session: AsyncSession, draft: Draft, *, catalogue: Catalogue, now: datetime) -> _Asked:
+def _held_back(
+    session: AsyncSession, generation: Generation, asked: Prompt, *, standing: Standing, tokens: int, now: datetime
+) -> Prompt:
+    """The prompt with as long an answer as the plan still has, for which, and its own, tokens are held back."""
+    longest = standing.share(input_tokens=tokens, longest=asked.max_output_tokens, now=now)
+    quota.reserve(
+        session,
+        work_of(generation),
+        allowance=standing.allowance,
+        tokens=tokens + longest,
+        runner=generation.runner,
+    )
+    return replace(asked, max_output_tokens=longest)
+
+
+def work_of(generation: Generation) -> Work:
+    """What the quota counts a generation as."""
+    return Work(
+        id=generation.id,
+        owner_id=generation.owner_id,
+        provider=generation.provider,
+        model=generation.model,
+        conversation_id=generation.conversation_id or "",
+        message_id=generation.message_id or "",
+    )
+
+
+async def _ask(
+    session: AsyncSession, draft: Draft, *, catalogue: Catalogue, allowance: Allowance, now: datetime
+) -> _Asked:
     """Write the draft's message where it goes."""
-    conversation, model = await _conversation(session, draft, catalogue=catalogue, now=now)
+    conversation, model = await _conversation(session, draft, catalogue=catalogue, allowance=allowance, now=now)
     parent = await _parent(session, draft, conversation)
     question = await tree.below(session, parent, conversation, author=Author.USER, text=draft.text, now=now)
     title = "" if conversation.title else title_of(draft.text)
     if title:  # else its words would be written, and indexed, anew with each message
         conversation.title = title
     session.add(question)
-    await _tell_sent(session, question, owner_id=draft.owner_id, model=model)
+    await _tell_sent(session, question, plan=allowance.plan, model=model)
     return _Asked(conversation=conversation, question=question, model=model, title=title)
 
 
-async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalogue) -> _Asked:
+async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalogue, allowance: Allowance) -> _Asked:
     """The question of the answer that is to be written anew."""
     conversation = await conversations.find(session, retake.conversation_id, owner_id=retake.owner_id, lock=True)
     message = await conversations.find_message(session, retake.message_id, conversation=conversation)
@@ -175,20 +218,21 @@ async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalo
         raise FailedPrecondition("the message is not an answer", reason="NOT_AN_ANSWER")
     question = await conversations.find_message(session, before.user_message_id or "", conversation=conversation)
     named = retake if retake.provider or retake.model else before
-    model = catalogue.choose(provider=named.provider, model=named.model)
+    model = catalogue.choose(provider=named.provider, model=named.model, included=allowance.includes)
     return _Asked(conversation=conversation, question=question, model=model)
 
 
 async def _conversation(
-    session: AsyncSession, draft: Draft, *, catalogue: Catalogue, now: datetime
+    session: AsyncSession, draft: Draft, *, catalogue: Catalogue, allowance: Allowance, now: datetime
 ) -> tuple[Conversation, Model]:
     """Where the draft goes, locked, and who answers: the model of the draft, else the conversation's."""
     if not draft.conversation_id:
-        model = catalogue.choose(provider=draft.provider, model=draft.model)
-        return await conversations.create(session, owner_id=draft.owner_id, model=model, now=now), model
+        model = catalogue.choose(provider=draft.provider, model=draft.model, included=allowance.includes)
+        made = await conversations.create(session, owner_id=draft.owner_id, plan=allowance.plan, model=model, now=now)
+        return made, model
     found = await conversations.find(session, draft.conversation_id, owner_id=draft.owner_id, lock=True)
     named = draft if draft.provider or draft.model else found
-    return found, catalogue.choose(provider=named.provider, model=named.model)
+    return found, catalogue.choose(provider=named.provider, model=named.model, included=allowance.includes)
 
 
 async def _parent(session: AsyncSession, draft: Draft, conversation: Conversation) -> Message | None:
@@ -197,14 +241,14 @@ async def _parent(session: AsyncSession, draft: Draft, conversation: Conversatio
     return await conversations.find_message(session, parent_id, conversation=conversation) if parent_id else None
 
 
-async def _tell_sent(session: AsyncSession, question: Message, *, owner_id: str, model: Model) -> None:
+async def _tell_sent(session: AsyncSession, question: Message, *, plan: str, model: Model) -> None:
     sent = events_pb2.MessageSent(
-        user_id=owner_id,
+        user_id=question.owner_id,
         conversation_id=question.conversation_id,
         message_id=question.id,
-        plan=conversations.PLAN,
+        plan=plan,
         provider=model.provider,
         model=model.id,
     )
-    fact = events.event(sent, source="chat", about=owner_id, time=question.created_at)
+    fact = events.event(sent, source="chat", about=question.owner_id, time=question.created_at)
     await outbox.add(session, models.outbox, fact)

@@ -11,11 +11,23 @@ from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 
-from chat_svc import bridge, completing, conversations, conversing, owners, paging, store
+from chat_svc import (
+    bridge,
+    completing,
+    conversations,
+    conversing,
+    entitlements,
+    owners,
+    paging,
+    quota,
+    store,
+    usage_store,
+)
 from chat_svc.catalogue import Catalogue
 from chat_svc.completions import answering, reading
-from chat_svc.conversations import PLAN, Changes
+from chat_svc.conversations import Changes
 from chat_svc.endings import Endings, text_of
+from chat_svc.entitlements import Allowance
 from chat_svc.failures import error_of
 from chat_svc.generations import Generations
 from chat_svc.models import Generation, State
@@ -98,15 +110,18 @@ class Chat(ChatServiceServicer):
         self, request: pb.CreateConversationRequest, context: Context
     ) -> pb.CreateConversationResponse:
         owner_id, key = identity.user_id(), clean(request.idempotency_key)
-        model = self._catalogue.choose(provider=request.provider, model=request.model)
+        now = datetime.now(UTC)
         async with self._database.transaction() as session:
+            allowance = await entitlements.allowance(session, owner_id, now=now)
+            model = self._catalogue.choose(provider=request.provider, model=request.model, included=allowance.includes)
             await owners.take_turn(session, owner_id)
             made = await store.conversation_of_key(session, key, owner_id=owner_id) if key else None
             made = made or await conversations.create(
                 session,
                 owner_id=owner_id,
+                plan=allowance.plan,
                 model=model,
-                now=datetime.now(UTC),
+                now=now,
                 title=clean(request.title),
                 system_prompt=clean(request.system_prompt),
                 idempotency_key=key,
@@ -117,10 +132,11 @@ class Chat(ChatServiceServicer):
     async def UpdateConversation(
         self, request: pb.UpdateConversationRequest, context: Context
     ) -> pb.UpdateConversationResponse:
+        owner_id = identity.user_id()
         async with self._database.transaction() as session:
-            changed = await conversations.change(
-                session, request.conversation_id, self._changes(request), owner_id=identity.user_id()
-            )
+            allowance = await entitlements.allowance(session, owner_id, now=datetime.now(UTC))
+            changes = self._changes(request, allowance=allowance)
+            changed = await conversations.change(session, request.conversation_id, changes, owner_id=owner_id)
         return pb.UpdateConversationResponse(conversation=bridge.conversation(changed))
 
     async def DeleteConversation(
@@ -206,9 +222,13 @@ class Chat(ChatServiceServicer):
                 yield answer
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        default = self._catalogue.default
+        allowance = await self._allowance()
+        default = self._catalogue.default(included=allowance.includes)
         return pb.ListModelsResponse(
-            models=[bridge.model(row, set_up=self._catalogue.answers(row)) for row in self._catalogue.models],
+            models=[
+                bridge.model(row, set_up=self._catalogue.answers(row), included=allowance.includes(row))
+                for row in self._catalogue.models
+            ],
             default_model=default.id if default else "",
         )
 
@@ -246,14 +266,23 @@ class Chat(ChatServiceServicer):
     async def ListCompatibleModels(
         self, request: pb.ListCompatibleModelsRequest, context: Context
     ) -> pb.ListCompatibleModelsResponse:
-        served = [row for row in self._catalogue.models if self._catalogue.answers(row) and PLAN in row.plans]
+        included = (await self._allowance()).includes
+        served = [row for row in self._catalogue.models if self._catalogue.answers(row) and included(row)]
         return pb.ListCompatibleModelsResponse(object="list", data=map(bridge.compatible_model, served))
 
     async def GetCompatibleModel(
         self, request: pb.GetCompatibleModelRequest, context: Context
     ) -> pb.GetCompatibleModelResponse:
-        found = completing.chosen(self._catalogue, request.model)
+        found = completing.chosen(self._catalogue, request.model, included=(await self._allowance()).includes)
         return pb.GetCompatibleModelResponse(model=bridge.compatible_model(found))
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
+        owner_id = identity.user_id()
+        async with self._database.transaction() as session:
+            allowance = await entitlements.allowance(session, owner_id, now=datetime.now(UTC))
+            standing = await quota.standing(session, owner_id, allowance)
+            models = await usage_store.used_models(session, owner_id, period_start=allowance.period.start)
+        return bridge.usage(standing, models)
 
     async def _admit(self) -> None:
         """Believe the connection's token once more: it may have expired, or its session have been ended."""
@@ -293,13 +322,20 @@ class Chat(ChatServiceServicer):
             await self._generations.cancel(found.id)
         return await self._generation(found.id)
 
-    def _changes(self, request: pb.UpdateConversationRequest) -> Changes:
-        named = request.HasField("model")
+    async def _allowance(self) -> Allowance:
+        """What the caller may do now."""
+        async with self._database.transaction() as session:
+            return await entitlements.allowance(session, identity.user_id(), now=datetime.now(UTC))
+
+    def _changes(self, request: pb.UpdateConversationRequest, *, allowance: Allowance) -> Changes:
+        model = None
+        if request.HasField("model"):
+            model = self._catalogue.choose(provider="", model=request.model, included=allowance.includes)
         return Changes(
             title=clean(request.title) if request.HasField("title") else None,
             archived=request.archived if request.HasField("archived") else None,
             system_prompt=clean(request.system_prompt) if request.HasField("system_prompt") else None,
-            model=self._catalogue.choose(provider="", model=request.model) if named else None,
+            model=model,
             active_message_id=request.active_message_id if request.HasField("active_message_id") else None,
         )
 

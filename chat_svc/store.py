@@ -1,4 +1,4 @@
-"""All SQL of the chat service.
+"""The SQL of the chat service, but for that of plans and quotas, which is in usage_store.py.
 
 Whoever reads for a caller names the owner: what is somebody else's is not found.
 """
@@ -28,7 +28,15 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased, defer
 
-from chat_svc.models import Conversation, DeletedOwner, Generation, Message, State, searchable
+from chat_svc.models import (
+    Conversation,
+    DeletedOwner,
+    Generation,
+    Message,
+    Reservation,
+    State,
+    searchable,
+)
 from chat_svc.words import query_of
 
 _LESS_WHERE_LONG = 1  # ts_rank_cd divides by the logarithm of a text's length
@@ -181,13 +189,13 @@ async def newest_of_branch(session: AsyncSession, leaf_id: str, *, conversation_
     return [Told(message, generation) for message, generation in await session.execute(query)]
 
 
-async def history(session: AsyncSession, message_id: str, *, characters: int, each: int) -> Sequence[Message]:
-    """The message and those before it, newest first, until about that many characters and `each` more a message."""
-    spent = (func.length(Message.text) + each).label("spent")
+async def history(session: AsyncSession, message_id: str, *, size: int, each: int) -> Sequence[Message]:
+    """The message and those before it, newest first, until about that many bytes with `each` more a message."""
+    spent = (func.octet_length(Message.text) + each).label("spent")
     branch = select(Message.id, Message.parent_id, spent).where(Message.id == message_id).cte(recursive=True)
     parent = aliased(Message)
-    before = select(parent.id, parent.parent_id, branch.c.spent + func.length(parent.text) + each)
-    before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < characters)
+    before = select(parent.id, parent.parent_id, branch.c.spent + func.octet_length(parent.text) + each)
+    before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < size)
     branch = branch.union_all(before)
     query = select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
     return (await session.scalars(query)).all()
@@ -259,11 +267,6 @@ async def generation_of_key(session: AsyncSession, key: str, *, owner_id: str) -
     )
 
 
-async def count_running(session: AsyncSession, owner_id: str) -> int:
-    query = select(func.count()).where(Generation.owner_id == owner_id, Generation.state == State.RUNNING)
-    return await session.scalar(query) or 0
-
-
 async def running_in(session: AsyncSession, conversation_id: str) -> Sequence[str]:
     """The ids of the generations that run in a conversation."""
     query = select(Generation.id).where(
@@ -279,8 +282,9 @@ async def running_of(session: AsyncSession, owner_id: str) -> Sequence[str]:
 
 
 async def runners(session: AsyncSession) -> Sequence[str]:
-    """The replicas that have generations running, or had when they were last heard of."""
-    return (await session.scalars(select(Generation.runner).where(Generation.state == State.RUNNING).distinct())).all()
+    """The replicas that have work to do, or had when they were last heard of."""
+    writing = select(Generation.runner).where(Generation.state == State.RUNNING)
+    return (await session.scalars(writing.union(select(Reservation.runner)))).all()
 
 
 async def running_on(session: AsyncSession, runner: str, *, since_before: datetime) -> Sequence[Generation]:

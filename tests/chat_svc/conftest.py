@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from chat_svc import app
 from chat_svc.settings import ChatSettings
-from svckit import clients
+from svckit import clients, events
+from svckit.events import Bus
 from svckit.local import Engines
 from tests.chat_svc.user import User
 
@@ -103,6 +104,13 @@ def user(one: Replica, provider: LLMock) -> User:
 @pytest.fixture
 def stranger(one: Replica) -> User:
     return User(one.stub)
+
+
+@pytest.fixture(scope="session")
+async def bus(engines: Engines) -> AsyncIterator[Bus]:
+    async with events.connected(engines.nats_url) as connected:
+        await connected.jetstream()
+        yield connected
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from chatmesh.chat.v1 import chat_pb2 as pb
 from structlog.testing import capture_logs
 
 from chat_svc import catalogue
-from chat_svc.catalogue import Catalogue, Table
+from chat_svc.catalogue import Catalogue, Model, Table
 from svckit.errors import FailedPrecondition, InvalidArgument
 from svckit.settings import SettingsError
 from tests.callers import refusal
@@ -59,6 +59,12 @@ successor = "new"
 """
 BEFORE, AFTER = date(2029, 12, 31), date(2030, 1, 1)
 
+
+def everything(_: Model) -> bool:
+    """A plan that leaves nothing out."""
+    return True
+
+
 Write = Callable[[str], Path]
 
 
@@ -86,20 +92,20 @@ async def listed(replica: Replica) -> dict[str, pb.Model]:
 def test_a_model_answers_until_the_day_of_its_end_and_then_names_its_successor(write: Write) -> None:
     table = catalogue.read(write(TABLE))
 
-    assert on(BEFORE, table).choose(provider="", model="older").id == "old"
+    assert on(BEFORE, table).choose(provider="", model="older", included=everything).id == "old"
     assert [model.id for model in on(AFTER, table).models] == ["new", "spare"]
     with pytest.raises(InvalidArgument) as caught:
-        on(AFTER, table).choose(provider="", model="older")
+        on(AFTER, table).choose(provider="", model="older", included=everything)
     assert (caught.value.reason, caught.value.metadata) == ("MODEL_RETIRED", {"successor": "new"})
 
 
 def test_the_default_is_a_model_that_is_still_served(write: Write) -> None:
     table = catalogue.read(write(TABLE))
 
-    assert on(BEFORE, table).choose(provider="", model="").id == "old"
-    assert on(AFTER, table).choose(provider="openai", model="").id == "new"
+    assert on(BEFORE, table).choose(provider="", model="", included=everything).id == "old"
+    assert on(AFTER, table).choose(provider="openai", model="", included=everything).id == "new"
     with pytest.raises(FailedPrecondition):
-        Catalogue(table, providers=[]).choose(provider="", model="")
+        Catalogue(table, providers=[]).choose(provider="", model="", included=everything)
 
 
 def test_what_a_retired_model_has_cost_is_still_known(write: Write) -> None:

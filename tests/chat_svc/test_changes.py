@@ -56,11 +56,11 @@ async def test_a_change_does_not_move_a_conversation_up_the_list(user: User) -> 
 async def test_another_model_answers_from_now_on(user: User) -> None:
     made = await user.create()
 
-    changed = await user.update(made.id, model="gpt-4.1-2025-04-14")
+    changed = await user.update(made.id, model="gpt-4.1-mini-2025-04-14")
     answered = await user.send(conversation_id=made.id)
     back = await user.update(made.id, model="")
 
-    assert (changed.provider, changed.model, answered.message.model) == ("openai", "gpt-4.1", "gpt-4.1")
+    assert (changed.provider, changed.model, answered.message.model) == ("openai", "gpt-4.1-mini", "gpt-4.1-mini")
     assert back.model == "smollm2-135m"
 
 

@@ -121,7 +121,7 @@ async def test_a_deleted_conversation_is_gone_with_its_messages_and_answers(user
 
 async def test_a_model_is_chosen_by_id_alias_or_provider(user: User) -> None:
     assert (await user.create(model="gpt-4.1-mini")).provider == "openai"
-    assert (await user.create(model="gpt-4.1-2025-04-14")).model == "gpt-4.1"
+    assert (await user.create(model="gpt-4.1-mini-2025-04-14")).model == "gpt-4.1-mini"
     assert (await user.create(provider="openai")).model == "gpt-4.1-mini"
 
 

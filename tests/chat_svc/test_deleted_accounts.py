@@ -1,12 +1,10 @@
 """What becomes of conversations when auth tells that an account was deleted."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 
 import grpc
-import pytest
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.events.v1.events_pb2 import UserDeleted
 from llmock.pytest_plugin import LLMock
@@ -14,18 +12,10 @@ from llmock.pytest_plugin import LLMock
 from svckit import events
 from svckit.errors import NotFound, Unauthenticated
 from svckit.events import Bus
-from svckit.local import Engines
 from svckit.rpc.status import received
 from tests.callers import refusal
 from tests.chat_svc.user import User
 from tests.waiting import until
-
-
-@pytest.fixture
-async def bus(engines: Engines) -> AsyncIterator[Bus]:
-    async with events.connected(engines.nats_url) as connected:
-        await connected.jetstream()
-        yield connected
 
 
 async def delete_account(bus: Bus, user: User) -> None:

@@ -2,24 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable
 
-import pytest
 from chatmesh.events.v1 import events_pb2
 from google.protobuf.message import Message
 from llmock.pytest_plugin import LLMock
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from svckit import events
-from svckit.local import Engines
 from tests.callers import refusal
 from tests.chat_svc.user import User
 
 Hear = Callable[[int], AsyncIterator[Message]]
-
-
-@pytest.fixture
-async def bus(engines: Engines) -> AsyncIterator[events.Bus]:
-    async with events.connected(engines.nats_url) as connected:
-        yield connected
 
 
 async def facts(bus: events.Bus, user: User, *, count: int) -> list[Message]:

@@ -120,12 +120,25 @@ async def test_what_does_not_fit_the_window_is_left_out_oldest_first(user: User,
     ]
 
 
-async def test_a_message_that_alone_is_too_long_is_asked_all_the_same(user: User, provider: LLMock) -> None:
+async def test_a_long_message_is_asked_alone_but_for_the_system_prompt(user: User, provider: LLMock) -> None:
     made = await user.create(system_prompt="Be brief.")
     await user.send("small", conversation_id=made.id)
-    await user.send("x" * 100_000, conversation_id=made.id)
+
+    events = [event async for event in user.stream("x" * 30_000, conversation_id=made.id)]
 
     assert [role for role, _ in asked(provider)] == ["system", "user"]
+    assert events[0].message_start.omitted_messages == 2
+
+
+async def test_a_message_that_cannot_fit_is_refused_before_a_model_is_asked(user: User, provider: LLMock) -> None:
+    made = await user.create()
+
+    error = await refusal(user.send("x" * 100_000, conversation_id=made.id))
+
+    assert isinstance(error, InvalidArgument)
+    assert (error.reason, error.violations[0].field) == ("CONTEXT_OVERFLOW", "message")
+    assert not provider.requests
+    assert not (await user.messages(made.id)).messages
 
 
 async def test_a_message_longer_than_the_limit_is_refused_with_the_limit_named(user: User) -> None:

@@ -1,11 +1,8 @@
 """Replicas that stop or die while they write: no answer stays open, and none is lost without a word."""
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from chatmesh.chat.v1 import chat_pb2 as pb
@@ -23,32 +20,11 @@ from chat_svc.streams import Streams
 from svckit import clients, postgres
 from svckit.ids import new_id
 from svckit.local import Engines
-from svckit.local.ports import free_port
 from tests.chat_svc.conftest import SERVICES, Replica, Start
+from tests.chat_svc.processes import process_of
 from tests.chat_svc.user import User, kinds, text
-from tests.waiting import PATIENCE
 
 LONG = "word " * 2000
-
-
-@asynccontextmanager
-async def process_of(settings: ChatSettings) -> AsyncIterator[tuple[Process, User]]:
-    """A replica in a process of its own, and a user who talks to it."""
-    values = {name.upper(): str(value) for name, value in settings.model_dump().items() if value is not None}
-    values["OPENAI_API_KEY"] = values["SERVICE_SECRET"] = ""
-    values["LISTEN"] = f"127.0.0.1:{free_port()}"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "chat_svc", env=os.environ | values, stdout=DEVNULL
-    )
-    try:
-        async with clients.channel(values["LISTEN"], services=SERVICES) as channel:
-            async with asyncio.timeout(PATIENCE):
-                await channel.channel_ready()
-            yield process, User(ChatServiceStub(channel))
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def test_an_answer_whose_replica_is_killed_ends_with_a_visible_error_and_is_kept(

@@ -7,7 +7,9 @@ from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
 
 from svckit.errors import InvalidArgument
+from svckit.events import Bus
 from tests.callers import refusal
+from tests.chat_svc.plans import grant
 from tests.chat_svc.user import User
 
 
@@ -155,7 +157,8 @@ async def test_a_page_token_that_no_search_has_given_is_refused(user: User, toke
     assert [violation.field for violation in error.violations] == ["page_token"]
 
 
-async def test_the_longest_message_of_different_words_is_kept_and_found(user: User) -> None:
+async def test_the_longest_message_of_different_words_is_kept_and_found(user: User, bus: Bus) -> None:
+    await grant(bus, user)
     words = " ".join(chr(0x1D400 + n % 50) + chr(0x10000 + n % 800) + chr(0x4E00 + n) for n in range(20_000))
 
     sent = await user.send(words + " lighthouse", provider="openai")
