@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
+from llmock.testing import LLMockServer
 
 from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from svckit.ids import new_id
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
-from tests.chat_svc.user import User, asked, ended, kinds
+from tests.chat_svc.user import User, asked, ended, kinds, reached
 
 
 async def branch(user: User, conversation_id: str) -> list[pb.Message]:
@@ -162,9 +163,12 @@ async def test_an_edited_message_stands_beside_the_one_it_was(user: User, provid
     assert (await user.generation(two.message.generation_id)).state == pb.STATE_DONE
 
 
-async def test_an_edit_while_the_answer_is_written_leaves_that_answer_whole(user: User, provider: LLMock) -> None:
+async def test_an_edit_while_the_answer_is_written_leaves_that_answer_whole(
+    user: User, provider: LLMock, llmock_server: LLMockServer
+) -> None:
     provider.reply("word " * 100).pace(2)
     begun = await user.begin("one")
+    await reached(llmock_server)
 
     edited = await user.send("another", conversation_id=begun.conversation_id, parent_id=begun.parent_id)
     done = await ended(user, begun.generation_id)

@@ -4,11 +4,12 @@ import asyncio
 
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
+from llmock.testing import LLMockServer
 
 from svckit.errors import ResourceExhausted
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
-from tests.chat_svc.user import User, kinds
+from tests.chat_svc.user import User, kinds, reached
 
 LONG = "word " * 200
 
@@ -26,9 +27,10 @@ async def test_a_third_answer_at_the_same_time_is_refused(user: User, provider: 
         await user.cancel(start.generation_id)
 
 
-async def test_an_answer_that_ended_makes_room(user: User, provider: LLMock) -> None:
+async def test_an_answer_that_ended_makes_room(user: User, provider: LLMock, llmock_server: LLMockServer) -> None:
     provider.slow_first_token(20, times=2)
     first, second = await user.begin(), await user.begin()
+    await reached(llmock_server, times=2)
     await user.cancel(first.generation_id)
 
     answered = await user.send()
@@ -53,9 +55,12 @@ async def test_sends_that_race_on_two_replicas_never_pass_the_limit(
         await user.cancel(start.generation_id)
 
 
-async def test_somebody_elses_answers_do_not_count(user: User, stranger: User, provider: LLMock) -> None:
+async def test_somebody_elses_answers_do_not_count(
+    user: User, stranger: User, provider: LLMock, llmock_server: LLMockServer
+) -> None:
     provider.slow_first_token(20, times=2)
     begun = [await user.begin(), await user.begin()]
+    await reached(llmock_server, times=2)
 
     assert (await stranger.send()).message.state == pb.STATE_DONE
     for start in begun:

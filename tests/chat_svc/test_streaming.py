@@ -120,8 +120,8 @@ async def test_a_message_that_is_sent_again_goes_on_after_the_last_event_if_it_i
 
 
 async def test_an_id_that_no_event_has_is_refused(user: User) -> None:
-    start = await user.begin()
-    request = pb.ResumeGenerationRequest(generation_id=start.generation_id)
+    answered = await user.send()
+    request = pb.ResumeGenerationRequest(generation_id=answered.message.generation_id)
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await user.stub.ResumeGeneration(request, metadata=(*user.metadata, ("last-event-id", "x"))).read()

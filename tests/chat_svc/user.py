@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
+from llmock.testing import LLMockServer
 
 from svckit.ids import new_id
 from tests.callers import signed_in
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
@@ -103,6 +105,16 @@ async def ended(user: User, generation_id: str) -> pb.Generation:
     """The generation, once it has ended."""
     await user.resume(generation_id)
     return await user.generation(generation_id)
+
+
+async def reached(server: LLMockServer, *, times: int = 1) -> None:
+    """Until the provider was asked so often: an order that it has is for whoever asks first."""
+    journal = server.state.journal
+
+    async def often() -> bool:
+        return journal.in_flight + len(journal) >= times
+
+    await until(often)
 
 
 def asked(provider: LLMock) -> list[tuple[str, str]]:
