@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth_svc import letter_store, mail_token_store, tokens, user_store
@@ -32,6 +33,7 @@ _HEAD_START = 0.02  # seconds
 # To one address, of the letters that anybody can ask for.
 _MOST_A_PERIOD = 5
 _PERIOD = timedelta(hours=1)
+_MAILS = Counter("auth_mails_total", "Letters, by kind and by what became of a try to send them.", ["kind", "outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,10 @@ class Post:
             await self._delay([mail.letter])
             return
         except MailRefused as error:
+            _MAILS.labels(mail.letter.kind, "refused").inc()
             log.warning("mail was refused", letter=mail.letter.id, kind=mail.letter.kind, error=str(error))
         else:
+            _MAILS.labels(mail.letter.kind, "sent").inc()
             log.info("mail sent", letter=mail.letter.id, kind=mail.letter.kind, attempts=mail.letter.attempts)
         async with self._database.transaction() as session:
             await letter_store.drop_letter(session, mail.letter.id)
@@ -117,6 +121,7 @@ class Post:
         """Try again later, and ever later: after 1, 2, 4 seconds up to a quarter of an hour."""
         async with self._database.transaction() as session:
             for letter in letters:
+                _MAILS.labels(letter.kind, "delayed").inc()
                 delay = min(_FIRST_DELAY * 2 ** min(letter.attempts - 1, 20), _LONGEST_DELAY)
                 await letter_store.delay_letter(session, letter.id, until=self._clock() + delay)
 
@@ -139,6 +144,7 @@ async def _too_many(session: AsyncSession, letter: Letter, now: datetime) -> boo
 def _has_a_point(letter: Letter, user: User | None, now: datetime) -> bool:
     """Whether the account is still such that its owner should get the letter."""
     if letter.expires_at <= now:
+        _MAILS.labels(letter.kind, "given_up").inc()
         log.error("mail was given up", letter=letter.id, kind=letter.kind, attempts=letter.attempts)
         return False
     if user is None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import stripe
 import structlog
+from prometheus_client import Counter
 
 from billing_svc import store
 from billing_svc.models import StripeEvent
@@ -30,6 +31,9 @@ _TRIES = 8
 _LEASE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(hours=1)
 _POLL_SECONDS = 1.0
+_WEBHOOKS = Counter(
+    "billing_webhooks_total", "Webhooks, by what became of each; a failed one is tried again.", ["outcome"]
+)
 
 
 class Webhooks:
@@ -71,6 +75,7 @@ class Webhooks:
                 continue
             if _signed_at(header) <= (now + _NEWEST).timestamp():
                 return
+        _WEBHOOKS.labels("refused").inc()
         message = "is forged, too old, or from the future"
         raise InvalidArgument.of("signature", message, reason="SIGNATURE_INVALID")
 
@@ -89,7 +94,9 @@ class Webhooks:
         try:
             async with self._database.transaction() as session:
                 ours = await self._projection.follow(session, event.customer)
-                await store.settle_event(session, event.id, status="applied" if ours else "ignored")
+                status = "applied" if ours else "ignored"
+                await store.settle_event(session, event.id, status=status)
+            _WEBHOOKS.labels(status).inc()
         except (ServiceError, stripe.StripeError) as error:
             await self._put_off(event, str(error))
         return True
@@ -100,6 +107,7 @@ class Webhooks:
         async with self._database.transaction() as session:
             status = "dead" if dead else "failed"
             await store.settle_event(session, event.id, status=status, error=error, due=datetime.now(UTC) + pause)
+        _WEBHOOKS.labels(status).inc()
         log.warning("a webhook was not applied", event_id=event.id, type=event.type, error=error, dead=dead)
 
     async def _pause(self) -> None:

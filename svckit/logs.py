@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from svckit import identity, telemetry
+from svckit.scrubbing import scrubbed
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console"]
@@ -22,16 +23,27 @@ _NOT_FOR_PEOPLE = frozenset({"service", "span_id", "trace_id"})
 _QUIET = ("aiohttp.access", "alembic.runtime.migration", "grpc._cython.cygrpc", "httpx", "httpx2", "stripe")
 
 
-def configure(name: str, *, level: Level = "info", format_: Format = "json", stream: TextIO | None = None) -> None:
-    """Write this process's log, and what its libraries log, to `stream` (standard output), marked as `service=name`."""
+def configure(
+    name: str,
+    *,
+    level: Level = "info",
+    format_: Format = "json",
+    stream: TextIO | None = None,
+    report: Processor | None = None,
+) -> None:
+    """Write this process's log, and what its libraries log, to `stream` (standard output), marked as `service=name`.
+
+    `report` sees every line of ours, too.
+    """
     stream = stream or sys.stdout
     threshold = logging.getLevelNamesMapping()[level.upper()]
     for_people = format_ == "console"
     time = structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people, key="time")
     shared: list[Processor] = [structlog.stdlib.add_log_level, time, _context(name), _mask_secrets]
-    ends = _ends_for_people(colors=stream.isatty()) if for_people else [structlog.processors.format_exc_info, _json]
+    machine: list[Processor] = [structlog.processors.format_exc_info, _scrub_traceback, _json]
+    ends = _ends_for_people(colors=stream.isatty()) if for_people else machine
     structlog.configure(
-        processors=[*shared, *ends],
+        processors=[*shared, *([report] if report else []), *ends],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
@@ -46,6 +58,13 @@ def configure(name: str, *, level: Level = "info", format_: Format = "json", str
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """One line; pydantic's encoder, because `json.dumps` makes a new one for each line, at twice the price."""
     return to_json(event, fallback=repr).decode()
+
+
+def _scrub_traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """An exception may quote what it stumbled over."""
+    if "exception" in event:
+        event["exception"] = scrubbed(event["exception"])
+    return event
 
 
 def _ends_for_people(*, colors: bool) -> list[Processor]:

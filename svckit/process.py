@@ -8,14 +8,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
 
 from svckit import logs
-from svckit.settings import SettingsError, log_settings, otlp_endpoint
+from svckit.settings import SettingsError, log_settings, otlp_endpoint, sentry
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +38,48 @@ def run(
     level, format_ = log_settings()
     logs.configure(name, level=level, format_=format_)
     try:
-        with _traced(name), asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(_until_signalled(main))
+        with _reported(name), _traced(name):
+            _run(main, loop_factory)
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)  # noqa: T201 - for the person who starts it, not for the log
         sys.exit(2)
-    except Exception:
-        log.exception("crashed")
+    except _Crashed:
         sys.exit(1)
+
+
+class _Crashed(Exception):
+    """Nobody caught an error; it has been logged."""
+
+
+def _run(
+    main: Callable[[], Coroutine[Any, Any, None]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_until_signalled(main))
+    except SettingsError:
+        raise
+    except Exception as error:
+        log.exception("crashed")
+        raise _Crashed from error
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Report errors if the environment says where to."""
+    dsn, environment = sentry()
+    if not dsn:
+        yield
+        return
+    from svckit import error_reports  # here, because it costs a tenth of a second
+
+    level, format_ = log_settings()
+    try:
+        with error_reports.reporting(dsn, name=name, environment=environment):
+            logs.configure(name, level=level, format_=format_, report=error_reports.report)
+            yield
+    except ValueError as error:
+        raise SettingsError([f"SENTRY_DSN: {error}"]) from error
 
 
 def _traced(name: str) -> AbstractContextManager[None]:

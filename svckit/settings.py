@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     log_format: logs.Format = "json"
     # Where spans go, by OTLP over HTTP; the other OTEL_… variables are read by OpenTelemetry's SDK itself.
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
+    # Where errors are reported to: Sentry, or what speaks its protocol.
+    sentry_dsn: SecretStr | None = None
     # What the processes of the mesh sign their service tokens with; the same in all of them.
     service_secret: Annotated[SecretStr, Field(min_length=32), DEVELOPMENT_ONLY] = SecretStr(
         "chatmesh-development-service-secret"
@@ -87,3 +89,8 @@ def otlp_endpoint() -> str:
     """OTEL_EXPORTER_OTLP_ENDPOINT, empty where tracing is off; it begins before a process loads its settings."""
     off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return "" if off else os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+
+
+def sentry() -> tuple[str, str]:
+    """SENTRY_DSN, empty where errors are not reported, and the environment's name; they, too, count from the start."""
+    return os.environ.get("SENTRY_DSN", ""), os.environ.get("CHATMESH_ENV") or "development"

@@ -14,7 +14,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from sqlalchemy import Table, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -102,7 +102,9 @@ class _Consumer:
         try:
             delivered = time.monotonic()
             while True:
-                if messages := await _fetch(subscription):
+                messages = await _fetch(subscription)
+                _pending().labels(self._durable).set(_still_pending(messages))
+                if messages:
                     await self._handle_all(deque(messages))
                     delivered = time.monotonic()
                 elif time.monotonic() > delivered + _STALE_SECONDS:
@@ -198,3 +200,13 @@ async def _fetch(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
 @cache
 def _events() -> Counter:
     return Counter("events_consumed", "Deliveries of events, by what became of each.", ["consumer", "outcome"])
+
+
+def _still_pending(messages: Sequence[Msg]) -> int:
+    """How many events the consumer has not applied: what was fetched, and what waits behind it."""
+    return len(messages) + messages[-1].metadata.num_pending if messages else 0
+
+
+@cache
+def _pending() -> Gauge:
+    return Gauge("events_consumer_pending", "Events that a consumer has not applied yet.", ["consumer"])

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import structlog
+from prometheus_client import Counter
 
 from svckit import errors
 from svckit.errors import ServiceError
@@ -12,6 +13,9 @@ from svckit.rpc.call import Call
 from svckit.rpc.status import to_status
 
 log = structlog.get_logger(__name__)
+
+# Reasons are written in code, never made of what a caller sends, so there are as many series as the contracts have.
+_ERRORS = Counter("rpc_server_errors_total", "RPCs answered with an error, by its reason.", ["reason"])
 
 
 @asynccontextmanager
@@ -35,6 +39,7 @@ async def translated(call: Call) -> AsyncIterator[None]:
 
 async def _answer(call: Call, error: ServiceError) -> None:
     call.code = error.status
+    _ERRORS.labels(error.reason).inc()
     status = to_status(error)
     await call.context.abort(status.code, status.details, status.trailing_metadata)
 

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Gauge, Histogram
 
 from svckit import identity, telemetry
-from svckit.rpc.call import Call
+from svckit.rpc.call import Call, Rpc
 from svckit.rpc.client_spans import RPC_SYSTEM
 from svckit.telemetry import Kind, Span
 
@@ -26,6 +26,8 @@ _DURATION = Histogram(
 _ACTIVE = Gauge(
     "rpc_server_active_calls", "RPCs being served now; a stream is one for as long as it lasts.", ["rpc_method"]
 )
+# Without labels, and there from the start: what replicas are scaled by.
+_STREAMS = Gauge("rpc_server_active_streams", "Streaming RPCs being served now.")
 _OUR_FAULT = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}
 _TROUBLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 # What makes the span of a server a failed one, by OpenTelemetry's conventions for gRPC; the rest is the client's.
@@ -45,10 +47,7 @@ def recorded(call: Call) -> Iterator[None]:
     started = time.perf_counter()
     telemetry.request_id.set(telemetry.accept_request_id(call.metadata.get(telemetry.REQUEST_ID_KEY, "")))
     parent = call.metadata.get(telemetry.TRACEPARENT_KEY, "")
-    with (
-        telemetry.span(call.rpc.name, parent=parent, kind=Kind.SERVER) as span,
-        _active(call.rpc.name).track_inprogress(),
-    ):
+    with telemetry.span(call.rpc.name, parent=parent, kind=Kind.SERVER) as span, _in_progress(call.rpc):
         try:
             yield
         except asyncio.CancelledError:
@@ -68,9 +67,22 @@ def _why_cancelled(call: Call) -> grpc.StatusCode:
     return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
 
 
+@contextmanager
+def _in_progress(rpc: Rpc) -> Iterator[None]:
+    gauges = _gauges(rpc)
+    for gauge in gauges:
+        gauge.inc()
+    try:
+        yield
+    finally:
+        for gauge in gauges:
+            gauge.dec()
+
+
 @cache
-def _active(method: str) -> Gauge:
-    return _ACTIVE.labels(method)
+def _gauges(rpc: Rpc) -> tuple[Gauge, ...]:
+    active = _ACTIVE.labels(rpc.name)
+    return (active, _STREAMS) if rpc.timeout is None else (active,)
 
 
 @cache

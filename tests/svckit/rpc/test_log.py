@@ -137,6 +137,27 @@ async def test_every_call_is_measured_by_method_and_status(lines: Lines) -> None
     assert count() == before + 1
 
 
+async def test_streams_in_progress_are_counted_while_they_last_and_errors_by_their_reason() -> None:
+    def value(name: str, **labels: str) -> float:
+        return prometheus_client.REGISTRY.get_sample_value(name, labels) or 0
+
+    refused = value("rpc_server_errors_total", reason="NOT_FOUND")
+    async with (
+        serving(servicer := Ending()) as started,
+        clients.channel(started.address, services=[DESCRIPTOR]) as channel,
+    ):
+        call = stub(channel).Stream(Request(text="hang"))
+        await servicer.begun.wait()
+        during = value("rpc_server_active_streams")
+        call.cancel()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub(channel).Unary(Request(text="not found"))
+
+    assert (during, value("rpc_server_active_streams")) == (1, 0)
+    assert value("rpc_server_active_calls", rpc_method="kitprobe.v1.ProbeService/Unary") == 0
+    assert value("rpc_server_errors_total", reason="NOT_FOUND") == refused + 1
+
+
 async def test_a_malformed_request_id_is_replaced(lines: Lines) -> None:
     await ask("", metadata=(("x-request-id", "evil id; drop"),))
 
