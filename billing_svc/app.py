@@ -9,11 +9,14 @@ from chatmesh.billing.v1 import billing_pb2
 from chatmesh.billing.v1.billing_pb2_grpc import add_BillingServiceServicer_to_server
 
 from billing_svc import models
+from billing_svc.cancelling import Cancelling
+from billing_svc.changing import Changing
 from billing_svc.closing import Closing
 from billing_svc.consumer import Consumer
 from billing_svc.driver.connection import Driver, connected
 from billing_svc.paying import Paying
 from billing_svc.plans import Plans
+from billing_svc.previews import Previews
 from billing_svc.projection import Projection
 from billing_svc.refunding import Refunding
 from billing_svc.repeats import FirstAnswers
@@ -53,6 +56,14 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
     ):
         projection = Projection(driver=stripe, plans=plans)
         subscribing = Subscribing(database=database, driver=stripe, projection=projection, plans=plans)
+        changing = Changing(
+            database=database,
+            driver=stripe,
+            projection=projection,
+            plans=plans,
+            previews=Previews(settings.service_secret.get_secret_value()),
+        )
+        cancelling = Cancelling(database=database, driver=stripe, projection=projection)
         paying = Paying(database=database, driver=stripe, projection=projection)
         refunding = Refunding(database=database, driver=stripe, projection=projection)
         sweeping = Sweeping(database=database, paying=paying, refunding=refunding)
@@ -67,7 +78,10 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
             driver=stripe,
             plans=plans,
             public_url=str(settings.public_url),
+            live=settings.live,
             subscribing=subscribing,
+            changing=changing,
+            cancelling=cancelling,
             paying=paying,
             refunding=refunding,
             first_answers=FirstAnswers(database),
@@ -75,7 +89,13 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
         )
         async with (
             process.background(
-                relay.run, consumer.run, closing.run, subscribing.sweep, sweeping.run, webhooks.apply_waiting
+                relay.run,
+                consumer.run,
+                closing.run,
+                subscribing.sweep,
+                changing.sweep,
+                sweeping.run,
+                webhooks.apply_waiting,
             ),
             server.running(
                 name=_NAME,

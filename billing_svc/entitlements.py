@@ -35,6 +35,7 @@ def _snapshot(user_id: str, subscriptions: Iterable[Subscription], plans: Plans)
                 plan_id=plan.id,
                 status=row.status,
                 limits=plan.limits.model_dump(mode="json"),
+                tokens_per_period=plan.tokens_per(row.interval),
                 currency=row.currency,
                 period_start=row.current_period_start,
                 period_end=row.current_period_end,
@@ -44,6 +45,7 @@ def _snapshot(user_id: str, subscriptions: Iterable[Subscription], plans: Plans)
         plan_id=plans.free.id,
         status="",
         limits=plans.free.limits.model_dump(mode="json"),
+        tokens_per_period=plans.free.tokens_per_month,
         currency="usd",
         period_start=None,
         period_end=None,
@@ -51,4 +53,5 @@ def _snapshot(user_id: str, subscriptions: Iterable[Subscription], plans: Plans)
 
 
 def _content(row: Entitlement) -> tuple[object, ...]:
-    return (row.plan_id, row.status, row.limits, row.currency, row.period_start, row.period_end)
+    period = (row.tokens_per_period, row.period_start, row.period_end)
+    return (row.plan_id, row.status, row.limits, row.currency, *period)

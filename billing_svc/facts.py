@@ -116,7 +116,7 @@ def entitlements_changed(row: Entitlement) -> Message:
         plan=row.plan_id,
         status=_status(row.status) if row.status else ev.SUBSCRIPTION_STATUS_UNSPECIFIED,
         limits=ev.Limits(
-            tokens_per_period=limits.tokens_per_month,
+            tokens_per_period=row.tokens_per_period,
             overage=bool(limits.overage_per_1000_tokens),
             concurrent_generations=limits.concurrent_generations,
             models=limits.models,

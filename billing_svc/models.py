@@ -86,10 +86,55 @@ class Subscription(Base):
     trial_end: Mapped[datetime | None]
     created_at: Mapped[datetime]
     canceled_at: Mapped[datetime | None]
+    trial_days: Mapped[int] = mapped_column(default=0)
+    """As they were asked for; 0: none."""
+    pending_plan_id: Mapped[str] = mapped_column(default="")
+    """What follows at `pending_at`, or once a payment is confirmed; empty: nothing."""
+    pending_interval: Mapped[str] = mapped_column(default="")
+    pending_at: Mapped[datetime | None]
+    client_secret: Mapped[str] = mapped_column(default="")
+    """For Stripe's form, only while a payment must be confirmed."""
 
     @property
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
+
+
+class PlanChange(Base):
+    """A change of a subscription's plan. Its row is there before Stripe is asked to make it."""
+
+    __tablename__ = "plan_changes"
+    __table_args__ = (
+        Index("one_change_at_a_time", "subscription_id", unique=True, postgresql_where=text("status = 'begun'")),
+        Index("begun_plan_changes", "created_at", postgresql_where=text("status = 'begun'")),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(Customer.user_id))
+    subscription_id: Mapped[str] = mapped_column(ForeignKey(Subscription.id))
+    status: Mapped[str]
+    """`begun` (Stripe is being asked), `done` or `declined`."""
+    plan_id: Mapped[str]
+    interval: Mapped[str]
+    currency: Mapped[str]
+    amount_minor: Mapped[int]
+    """What a period costs from then on."""
+    coupon: Mapped[str]
+    later: Mapped[bool]
+    """Whether it waits for the end of the period."""
+    proration_date: Mapped[int]
+    """Unix seconds of the customer's time at Stripe; 0 for one that waits."""
+    due_minor: Mapped[int]
+    """What is charged for it at once."""
+    attempt: Mapped[int] = mapped_column(default=1)
+    """Part of the idempotency key at Stripe, as a subscription's."""
+    decline_code: Mapped[str] = mapped_column(default="")
+    decline_message: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime]
+
+    @property
+    def due(self) -> Money:
+        return Money(self.due_minor, self.currency)
 
 
 class Invoice(Base):
@@ -208,6 +253,7 @@ class Entitlement(Base):
     status: Mapped[str]
     """The subscription's; empty when there is none."""
     limits: Mapped[dict[str, Any]]
+    tokens_per_period: Mapped[int]
     currency: Mapped[str]
     period_start: Mapped[datetime | None]
     period_end: Mapped[datetime | None]

@@ -14,6 +14,7 @@ DEFAULT_CURRENCY = "usd"
 FILE = Path(__file__).with_name("plans.toml")
 
 Interval = Literal["month", "year"]
+_MONTHS = {"month": 1, "year": 12}
 _Currency = Annotated[str, StringConstraints(pattern="^[a-z]{3}$")]
 _Amounts = Mapping[_Currency, Annotated[int, Field(gt=0)]]
 
@@ -30,12 +31,18 @@ class Limits(BaseModel):
     # Minor units by currency; empty: nothing beyond what is included.
     overage_per_1000_tokens: _Amounts = {}
 
+    def tokens_per(self, interval: str) -> int:
+        """Those of a paid period: a year has its twelve months' tokens for the whole of it."""
+        return self.tokens_per_month * _MONTHS[interval]
+
 
 class Plan(Limits):
     """A plan and its prices; one without prices is free."""
 
     id: str
     name: str
+    # How long it may be tried for nothing, once a customer; Stripe's limit is two years.
+    trial_days: int = Field(default=0, ge=0, le=730)
     month: _Amounts = {}
     year: _Amounts = {}
 
@@ -66,6 +73,10 @@ class Plans:
 
     def get(self, plan_id: str) -> Plan | None:
         return self._plans.get(plan_id)
+
+    def rank(self, plan_id: str) -> int:
+        """The place among the plans, cheapest first; of one that there is."""
+        return list(self._plans).index(plan_id)
 
     def sold_in(self, currency: str) -> list[Plan]:
         """The free plan, and those that have a price in that currency."""

@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import entitlements, facts, models, payment_projection, store
+from billing_svc import entitlements, facts, models, payment_projection, store, subscription_projection
 from billing_svc.driver.connection import Driver
 from billing_svc.facts import Standing
 from billing_svc.models import Invoice, Subscription
@@ -74,7 +74,7 @@ class Projection:
             log.warning("a subscription at stripe is not one of ours", subscription=theirs.id)
             return
         before = Standing.of(row)
-        _copy_subscription(row, theirs)
+        subscription_projection.copy(row, theirs)
         if fact := facts.subscription_fact(row, before=before):
             yield fact
 
@@ -103,21 +103,6 @@ class Projection:
 async def _tell(session: AsyncSession, user_id: str, told: list[Dated]) -> None:
     for message, time in told:
         await outbox.add(session, models.outbox, events.event(message, source="billing", about=user_id, time=time))
-
-
-def _copy_subscription(row: Subscription, theirs: stripe.Subscription) -> None:
-    item = theirs.items.data[0]
-    row.stripe_id = theirs.id
-    row.status = theirs.status
-    row.plan_id = item.price.metadata.to_dict().get("plan_id", row.plan_id)
-    row.interval = item.price.recurring.interval if item.price.recurring else row.interval
-    row.currency = theirs.currency
-    row.amount_minor = item.price.unit_amount or 0
-    row.current_period_start = _time(item.current_period_start)
-    row.current_period_end = _time(item.current_period_end)
-    row.cancel_at_period_end = theirs.cancel_at_period_end
-    row.trial_end = _time(theirs.trial_end)
-    row.canceled_at = _time(theirs.canceled_at)
 
 
 def _copy_invoice(row: Invoice, theirs: stripe.Invoice, subscription: Subscription | None) -> None:
@@ -151,7 +136,3 @@ def _subscription_of(invoice: stripe.Invoice) -> str:
 
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _time(seconds: int | None) -> datetime | None:
-    return None if seconds is None else _moment(seconds)

@@ -105,6 +105,12 @@ async def has_pending(session: AsyncSession, user_id: str) -> bool:
     return await session.scalar(query.limit(1)) is not None
 
 
+async def had_trial(session: AsyncSession, user_id: str) -> bool:
+    """Whether the user ever had a subscription that began with a trial."""
+    query = _made().where(Subscription.user_id == user_id, Subscription.trial_days > 0)
+    return await session.scalar(query.limit(1)) is not None
+
+
 async def drop_pending(session: AsyncSession, subscription_id: str) -> None:
     """Forget a subscription that was never made, and the idempotency key that asked for it."""
     await session.execute(

@@ -46,9 +46,9 @@ class Subscribing:
     async def subscribe(self, user_id: str, order: Order, *, key: str) -> Subscription:
         """The user's new subscription, or the one that the same key and order made before.
 
-        Raises AlreadyExists, Declined, FailedPrecondition (no card), InvalidArgument (the key was another order's;
-        Stripe does not know what was named), Unauthenticated (the account was deleted), and Unsure when it is open
-        whether it happened.
+        Raises AlreadyExists, Declined, FailedPrecondition (no card, a trial that was used), InvalidArgument (the key
+        was another order's; Stripe does not know what was named), Unauthenticated (the account was deleted), and
+        Unsure when it is open whether it happened.
         """
         row, new = await self._begin(user_id, order, key=key)
         if row.status == store.PENDING:
@@ -92,6 +92,8 @@ class Subscribing:
                     raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
                 if known := await self._known(session, user_id, order, key=key):
                     return known, False
+                if order.trial_days and await store.had_trial(session, user_id):
+                    raise FailedPrecondition("you had a trial already", reason="TRIAL_USED")
                 session.add(row)
                 await session.flush()
                 if key:
@@ -172,7 +174,7 @@ class Subscribing:
         if plan is None:
             return None
         interval = cast(Interval, row.interval)
-        return Order(plan, interval, row.amount, card=row.payment_method, coupon=row.coupon)
+        return Order(plan, interval, row.amount, card=row.payment_method, coupon=row.coupon, trial_days=row.trial_days)
 
 
 def _row(user_id: str, order: Order, *, now: datetime) -> Subscription:
@@ -186,11 +188,12 @@ def _row(user_id: str, order: Order, *, now: datetime) -> Subscription:
         amount_minor=order.price.minor,
         payment_method=order.card,
         coupon=order.coupon,
+        trial_days=order.trial_days,
         created_at=now,
     )
 
 
 def _fingerprint(order: Order) -> bytes:
     """Equal for equal orders; the amount is ours, not the caller's."""
-    asked = [order.plan.id, order.interval, order.price.currency, order.card, order.coupon]
+    asked = [order.plan.id, order.interval, order.price.currency, order.card, order.coupon, bool(order.trial_days)]
     return hashlib.sha256(json.dumps(asked).encode()).digest()

@@ -8,6 +8,7 @@ import aiohttp
 import stripe
 
 from billing_svc.driver.cards import Cards
+from billing_svc.driver.changes import Changes
 from billing_svc.driver.customers import Customers
 from billing_svc.driver.invoices import Invoices
 from billing_svc.driver.payments import Payments
@@ -30,7 +31,9 @@ class Driver:
         self.invoices = Invoices(client.v1, session=session)
         self.payments = Payments(client.v1)
         self.cards = Cards(client.v1, default_card=default_card)
-        self.subscriptions = Subscriptions(client.v1, prices=Prices(client.v1), default_card=default_card)
+        prices = Prices(client.v1)
+        self.subscriptions = Subscriptions(client.v1, prices=prices, default_card=default_card)
+        self.changes = Changes(client.v1, prices=prices)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import stripe
 import structlog
 
-from svckit.errors import FailedPrecondition, InvalidArgument, Unavailable
+from svckit.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,21 @@ class Declined(FailedPrecondition):
         """`code`: Stripe's decline code (https://docs.stripe.com/declines/codes)."""
         super().__init__(message, reason="CARD_DECLINED", metadata={"decline_code": code})
         self.code = code
+
+
+class Challenged(FailedPrecondition):
+    """The card's bank wants to see its owner first; nothing was made."""
+
+    def __init__(self) -> None:
+        message = "the card's bank wants a confirmation, which cannot go with a coupon: change without one"
+        super().__init__(message, reason="AUTHENTICATION_REQUIRED")
+
+
+class PreviewExpired(Aborted):
+    """What was previewed is no longer what would be charged."""
+
+    def __init__(self) -> None:
+        super().__init__("the preview is no longer true, take a new one", reason="PREVIEW_EXPIRED")
 
 
 @contextmanager
@@ -63,7 +78,9 @@ def translated() -> Iterator[None]:
         raise Unsure(spent=_is_spent(error)) from error
 
 
-def _declined(error: stripe.CardError) -> Declined:
+def _declined(error: stripe.CardError) -> Declined | Challenged:
+    if error.code == "subscription_payment_intent_requires_action":
+        return Challenged()
     code = (error.error.decline_code if error.error else None) or error.code or "unknown"
     return Declined(error.user_message or "The card was declined.", code=code)
 
@@ -77,7 +94,7 @@ def _is_spent(error: stripe.StripeError) -> bool:
     return replayed and (error.http_status or 0) >= 500
 
 
-def _refused(error: stripe.InvalidRequestError) -> InvalidArgument | FailedPrecondition | None:
+def _refused(error: stripe.InvalidRequestError) -> InvalidArgument | FailedPrecondition | Aborted | None:
     """What the caller can do about it; None if nothing, because the mistake is ours."""
     param = (error.param or "").partition("[")[0]
     if field := _CALLERS_FIELDS.get(param):
@@ -85,4 +102,8 @@ def _refused(error: stripe.InvalidRequestError) -> InvalidArgument | FailedPreco
     if error.code == "resource_missing" and not param:
         message = "there is no card to charge: give a payment method"
         return FailedPrecondition(message, reason="PAYMENT_METHOD_MISSING")
+    if error.code == "resource_missing" and param == "id":
+        return FailedPrecondition("the subscription has ended", reason="NOT_CHANGEABLE")
+    if "proration_date" in (error.param or ""):
+        return PreviewExpired()
     return None

@@ -6,7 +6,7 @@ import stripe
 from stripe import V1Services
 from stripe.params import SubscriptionCreateParams
 
-from billing_svc.driver.errors import there_already, translated
+from billing_svc.driver.errors import Challenged, there_already, translated
 from billing_svc.driver.prices import Prices
 from billing_svc.money import Money
 from billing_svc.plans import Interval, Plan
@@ -16,13 +16,17 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to subscribe to and how to pay for it. Empty `card`: the customer's default; empty `coupon`: none."""
+    """What to subscribe to and how to pay for it.
+
+    Empty `card`: the customer's default; empty `coupon`: none; with `trial_days` the first charge comes after them.
+    """
 
     plan: Plan
     interval: Interval
     price: Money
     card: str = ""
     coupon: str = ""
+    trial_days: int = 0
 
 
 class Subscriptions:
@@ -36,6 +40,7 @@ class Subscriptions:
     async def create(self, customer: str, order: Order, *, subscription_id: str, attempt: int) -> None:
         """Subscribe and charge, all or nothing; our row's id goes along, so that the subscription is found again.
 
+        Only a card that must be confirmed leaves a subscription whose payment is open.
         Raises Declined, FailedPrecondition PAYMENT_METHOD_MISSING, and InvalidArgument for what the caller named and
         Stripe does not know: then nothing was made.
         """
@@ -45,17 +50,28 @@ class Subscriptions:
             "metadata": {"subscription_id": subscription_id},
             "payment_behavior": "error_if_incomplete",
         }
+        if order.coupon:
+            params["discounts"] = [{"coupon": order.coupon}]
+        if order.trial_days:
+            params["trial_period_days"] = order.trial_days
+            params["trial_settings"] = {"end_behavior": {"missing_payment_method": "pause"}}
+        if card := order.card or ("" if order.trial_days else self._default_card):
+            params["default_payment_method"] = await self._attach(card, customer, f"{subscription_id}:{attempt}")
+        key = f"sub_create:{subscription_id}:{attempt}"
+        try:
+            with translated():
+                await self._stripe.subscriptions.create_async(params, {"idempotency_key": key})
+        except Challenged:
+            params["payment_behavior"] = "allow_incomplete"
+            with translated():
+                await self._stripe.subscriptions.create_async(params, {"idempotency_key": f"{key}:confirm"})
+
+    async def _attach(self, card: str, customer: str, row: str) -> str:
         with translated():
-            if card := order.card or self._default_card:
-                key = f"card_attach:{subscription_id}:{attempt}"
-                attached = await self._stripe.payment_methods.attach_async(
-                    card, {"customer": customer}, {"idempotency_key": key}
-                )
-                params["default_payment_method"] = attached.id
-            if order.coupon:
-                params["discounts"] = [{"coupon": order.coupon}]
-            key = f"sub_create:{subscription_id}:{attempt}"
-            await self._stripe.subscriptions.create_async(params, {"idempotency_key": key})
+            attached = await self._stripe.payment_methods.attach_async(
+                card, {"customer": customer}, {"idempotency_key": f"card_attach:{row}"}
+            )
+        return attached.id
 
     async def cancel(self, subscription: str) -> None:
         """End a subscription at once, by Stripe's id, without a refund; one that has ended already is fine."""
@@ -63,7 +79,10 @@ class Subscriptions:
             await self._stripe.subscriptions.cancel_async(subscription)
 
     async def of_customer(self, customer: str) -> list[stripe.Subscription]:
-        """All that the customer ever had, oldest first."""
+        """All that the customer ever had, oldest first, with what is to follow and what is to be paid."""
+        expand = ["data.schedule", "data.latest_invoice.confirmation_secret"]
         with translated():
-            found = await self._stripe.subscriptions.list_async({"customer": customer, "status": "all", "limit": _PAGE})
+            found = await self._stripe.subscriptions.list_async(
+                {"customer": customer, "status": "all", "limit": _PAGE, "expand": expand}
+            )
             return [each async for each in found.auto_paging_iter()][::-1]

@@ -36,6 +36,19 @@ def update(call: Call) -> Json:
     return call.put(subscription, "customer.subscription.updated")
 
 
+def void_invoice(call: Call) -> Json:
+    """Nobody has to pay the invoice any more; a change that waited for it is dropped."""
+    invoice = call.get("invoice", call.id)
+    if invoice["status"] != "open":
+        raise Refused("You can only void an invoice that is open.", param="id")
+    subscription = call.get("subscription", invoice["parent"]["subscription_details"]["subscription"])
+    call = call.on_clock_of(call.get("customer", invoice["customer"]))
+    if subscription["pending_update"] and subscription["latest_invoice"] == invoice["id"]:
+        call.put(subscription | {"pending_update": None}, "customer.subscription.updated")
+    collecting.void(call, invoice["id"])
+    return call.get("invoice", invoice["id"])
+
+
 def preview(call: Call) -> Json:
     """The invoice that an update with the same parameters would make now; nothing of it is kept."""
     params = call.params

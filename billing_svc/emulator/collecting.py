@@ -82,7 +82,7 @@ def try_again(call: Call, invoice: Json, subscription: Json, card: Json | None) 
 
 def end(call: Call, subscription: Json) -> Json:
     """Cancelled for good: nothing is charged any more."""
-    if subscription["pending_update"]:
+    if subscription["pending_update"] or subscription["status"] == "incomplete":
         void(call, subscription["latest_invoice"])
     for invoice in call.objects.newest(
         "invoice", where={"customer": subscription["customer"], "status": "open"}, limit=100
@@ -90,7 +90,8 @@ def end(call: Call, subscription: Json) -> Json:
         if invoice["parent"]["subscription_details"]["subscription"] == subscription["id"]:
             call.put(invoice | {"auto_advance": False, "next_payment_attempt": None})
     now = call.clock.now()
-    ended = {"status": "canceled", "canceled_at": subscription["canceled_at"] or now, "ended_at": now}
+    status = "incomplete_expired" if subscription["status"] == "incomplete" else "canceled"
+    ended = {"status": status, "canceled_at": subscription["canceled_at"] or now, "ended_at": now}
     released = {"schedule": None, "pending_update": None}
     return call.put(subscription | ended | released, "customer.subscription.deleted")
 

@@ -52,6 +52,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v1/invoiceitems/{id}", invoice_items.retrieve),
     ("DELETE", "/v1/invoiceitems/{id}", invoice_items.delete),
     ("POST", "/v1/invoices/create_preview", changes.preview),
+    ("POST", "/v1/invoices/{id}/void", changes.void_invoice),
     ("GET", "/v1/invoices", invoices.list_all),
     ("GET", "/v1/invoices/{id}", invoices.retrieve),
     ("GET", "/v1/invoices/{id}/lines", invoices.list_lines),

@@ -41,6 +41,7 @@ def cancel(call: Call) -> Json:
 
 def resume(call: Call) -> Json:
     """Take up one that paused for want of a card: a new period begins now, and is paid."""
+    call.params.choice("payment_behavior", ("resume_on_payment_success",), "resume_on_payment_success")
     subscription = live(call)
     if subscription["status"] != "paused":
         raise Refused("The subscription is not paused.", param="id")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from billing_svc.servicer.changes import ChangeRpcs
 from billing_svc.servicer.customers import CustomerRpcs
 from billing_svc.servicer.invoices import InvoiceRpcs
 from billing_svc.servicer.payments import PaymentRpcs
@@ -11,5 +12,5 @@ from billing_svc.servicer.subscriptions import SubscriptionRpcs
 
 
 @dataclass(kw_only=True, eq=False)
-class Billing(PlanRpcs, SubscriptionRpcs, PaymentRpcs, InvoiceRpcs, CustomerRpcs, StripeEventRpcs):
+class Billing(PlanRpcs, SubscriptionRpcs, ChangeRpcs, PaymentRpcs, InvoiceRpcs, CustomerRpcs, StripeEventRpcs):
     """The whole service: what each resource needs is a field of its own class."""

@@ -23,6 +23,7 @@ def plan_message(plan: Plan, currency: str) -> pb.Plan:
             pb.Price(interval=interval, amount=money_message(amount)) for interval, amount in prices.items() if amount
         ],
         limits=limits_message(plan, currency),
+        trial_days=plan.trial_days,
     )
 
 
@@ -49,6 +50,10 @@ def subscription_message(row: Subscription) -> pb.Subscription:
         trial_end_time=timestamp(row.trial_end),
         create_time=timestamp(row.created_at),
         cancel_time=timestamp(row.canceled_at),
+        client_secret=row.client_secret,
+        pending_plan_id=row.pending_plan_id,
+        pending_interval=pb.Interval.Value(f"INTERVAL_{(row.pending_interval or 'unspecified').upper()}"),
+        pending_time=timestamp(row.pending_at),
     )
 
 
@@ -105,9 +110,10 @@ def invoice_message(row: Invoice) -> pb.Invoice:
 def line_message(theirs: stripe.InvoiceLineItem) -> pb.InvoiceLine:
     parent = theirs.parent
     details = (parent.subscription_item_details or parent.invoice_item_details) if parent else None
+    discounts = sum(each.amount for each in theirs.discount_amounts or ())
     return pb.InvoiceLine(
         description=theirs.description or "",
-        amount=money_message(Money(theirs.amount, theirs.currency)),
+        amount=money_message(Money(theirs.amount - discounts, theirs.currency)),
         proration=bool(details and details.proration),
         period_start_time=timestamp(datetime.fromtimestamp(theirs.period.start, UTC)),
         period_end_time=timestamp(datetime.fromtimestamp(theirs.period.end, UTC)),

@@ -8,13 +8,13 @@ from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceServicer
 
 from billing_svc import customers, store
 from billing_svc.driver.connection import Driver
+from billing_svc.servicer.caching import NO_STORE
 from svckit import identity
 from svckit.errors import InvalidArgument, Unauthenticated
 from svckit.postgres import Database
 from svckit.rpc.call import Context
 
 # What these answers hold lets its holder act for the customer.
-_NO_STORE = ("cache-control", "no-store")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -29,7 +29,7 @@ class CustomerRpcs(BillingServiceServicer):
         self, request: pb.CreatePaymentMethodRequest, context: Context
     ) -> pb.CreatePaymentMethodResponse:
         secret = await self.driver.cards.begin_keeping(await self._customer())
-        await context.send_initial_metadata((_NO_STORE,))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.CreatePaymentMethodResponse(client_secret=secret)
 
     async def CreatePortalSession(
@@ -39,7 +39,7 @@ class CustomerRpcs(BillingServiceServicer):
         if not return_url.startswith(("https://", "http://")):
             raise InvalidArgument.of("return_url", "must begin with https:// or http://")
         url = await self.driver.cards.portal(await self._customer(), return_url=return_url)
-        await context.send_initial_metadata((_NO_STORE,))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.CreatePortalSessionResponse(url=url)
 
     async def _customer(self) -> str:

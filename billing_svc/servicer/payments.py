@@ -12,14 +12,12 @@ from billing_svc.paying import Paying
 from billing_svc.refunding import Refunding, Wanted
 from billing_svc.repeats import Asked, FirstAnswers
 from billing_svc.servicer.bridge import payment_message, refund_message
+from billing_svc.servicer.caching import NO_STORE
 from billing_svc.servicer.texts import refuse_nul
 from svckit import identity, paging
 from svckit.errors import InvalidArgument, NotFound
 from svckit.postgres import Database
 from svckit.rpc.call import Context
-
-# An answer with a client secret is for nobody's cache.
-_NO_STORE = ("cache-control", "no-store")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,7 +40,7 @@ class PaymentRpcs(BillingServiceServicer):
             row = await self.paying.pay(_charge(request), asked)
             answer = await self.first_answers.keep(asked, pb.CreatePaymentResponse(payment=payment_message(row)))
         location = ("location", f"/api/payments/{answer.payment.id}")
-        await context.send_initial_metadata((("x-http-status", "201"), location, _NO_STORE))
+        await context.send_initial_metadata((("x-http-status", "201"), location, NO_STORE))
         return answer
 
     async def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.GetPaymentResponse:
@@ -50,14 +48,14 @@ class PaymentRpcs(BillingServiceServicer):
             row = await payment_store.find_payment(session, request.payment_id, user_id=identity.user_id())
         if row is None:
             raise NotFound("no such payment")
-        await context.send_initial_metadata((_NO_STORE,))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.GetPaymentResponse(payment=payment_message(row))
 
     async def ListPayments(self, request: pb.ListPaymentsRequest, context: Context) -> pb.ListPaymentsResponse:
         size, before = paging.size_of(request.page_size), paging.last_id(request.page_token)
         async with self.database.transaction() as session:
             rows = await payment_store.payments_page(session, identity.user_id(), before=before, limit=size + 1)
-        await context.send_initial_metadata((_NO_STORE,))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.ListPaymentsResponse(
             payments=[payment_message(row) for row in rows[:size]],
             next_page_token=paging.token(rows[size - 1].id) if len(rows) > size else "",
@@ -65,7 +63,7 @@ class PaymentRpcs(BillingServiceServicer):
 
     async def ConfirmPayment(self, request: pb.ConfirmPaymentRequest, context: Context) -> pb.ConfirmPaymentResponse:
         row = await self.paying.confirm(identity.user_id(), request.payment_id)
-        await context.send_initial_metadata((_NO_STORE,))
+        await context.send_initial_metadata((NO_STORE,))
         return pb.ConfirmPaymentResponse(payment=payment_message(row))
 
     async def RefundPayment(self, request: pb.RefundPaymentRequest, context: Context) -> pb.RefundPaymentResponse:

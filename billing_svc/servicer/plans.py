@@ -19,10 +19,12 @@ class PlanRpcs(BillingServiceServicer):
 
     database: Database
     plans: Plans
+    live: bool
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         currency = request.currency or DEFAULT_CURRENCY
-        return pb.ListPlansResponse(plans=[plan_message(plan, currency) for plan in self.plans.sold_in(currency)])
+        plans = [plan_message(plan, currency) for plan in self.plans.sold_in(currency)]
+        return pb.ListPlansResponse(plans=plans, livemode=self.live)
 
     async def GetEntitlements(self, request: pb.GetEntitlementsRequest, context: Context) -> pb.GetEntitlementsResponse:
         async with self.database.transaction() as session:

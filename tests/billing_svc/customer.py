@@ -35,6 +35,22 @@ class Customer:
         answer = await self.stub.ListSubscriptions(pb.ListSubscriptionsRequest(), metadata=self.metadata)
         return list(answer.subscriptions)
 
+    async def preview(self, made: pb.Subscription, plan_id: str, **more: Any) -> pb.PreviewSubscriptionResponse:
+        request = pb.PreviewSubscriptionRequest(subscription_id=made.id, plan_id=plan_id, **more)
+        return await self.stub.PreviewSubscription(request, metadata=self.metadata)
+
+    async def update(self, made: pb.Subscription, plan_id: str, **more: Any) -> pb.Subscription:
+        request = pb.UpdateSubscriptionRequest(subscription_id=made.id, plan_id=plan_id, **more)
+        return (await self.stub.UpdateSubscription(request, metadata=self.metadata)).subscription
+
+    async def cancel(self, made: pb.Subscription, *, now: bool = False) -> pb.Subscription:
+        request = pb.CancelSubscriptionRequest(subscription_id=made.id, now=now)
+        return (await self.stub.CancelSubscription(request, metadata=self.metadata)).subscription
+
+    async def resume(self, made: pb.Subscription) -> pb.Subscription:
+        request = pb.ResumeSubscriptionRequest(subscription_id=made.id)
+        return (await self.stub.ResumeSubscription(request, metadata=self.metadata)).subscription
+
     async def invoices(self, **more: Any) -> pb.ListInvoicesResponse:
         return await self.stub.ListInvoices(pb.ListInvoicesRequest(**more), metadata=self.metadata)
 

@@ -574,7 +574,9 @@ class InvoiceLine(_message.Message):
     description: _builtins.str
     proration: _builtins.bool
     @_builtins.property
-    def amount(self) -> Global___Money: ...
+    def amount(self) -> Global___Money:
+        """Less what coupons take off."""
+
     @_builtins.property
     def period_start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

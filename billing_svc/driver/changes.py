@@ -1,0 +1,147 @@
+"""Changes of subscriptions at Stripe: now with what they cost, later by a schedule, and taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import stripe
+from stripe import V1Services
+from stripe.params import InvoiceCreatePreviewParams, SubscriptionUpdateParams
+
+from billing_svc.driver.errors import Challenged, translated
+from billing_svc.driver.prices import Prices
+from billing_svc.driver.subscriptions import Order
+from svckit.errors import FailedPrecondition
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a change costs when it is prorated at that date, in Unix seconds of the customer's time at Stripe."""
+
+    due_minor: int
+    date: int
+    lines: Sequence[stripe.InvoiceLineItem]
+
+
+class Changes:
+    """Changes Stripe's subscriptions. Ids of subscriptions are Stripe's."""
+
+    def __init__(self, stripe: V1Services, *, prices: Prices) -> None:
+        self._stripe = stripe
+        self._prices = prices
+
+    async def quote(self, subscription: str, order: Order, *, date: int | None = None) -> Quote:
+        """What the change would cost now, or at that date. Raises InvalidArgument COUPON_INVALID and PreviewExpired."""
+        params: InvoiceCreatePreviewParams = {
+            "subscription": subscription,
+            "subscription_details": {
+                "items": [{"id": await self._item(subscription), "price": await self._price(order)}],
+                "proration_behavior": "always_invoice",
+            },
+        }
+        if date is not None:
+            params["subscription_details"]["proration_date"] = date
+        if order.coupon:
+            params["discounts"] = [{"coupon": order.coupon}]
+        with translated():
+            seen = await self._stripe.invoices.create_preview_async(params)
+        details = seen.parent.subscription_details if seen.parent else None
+        at = details.subscription_proration_date if details else None
+        return Quote(seen.amount_due, at or date or seen.created, seen.lines.data)
+
+    async def now(self, subscription: str, order: Order, *, date: int, key: str) -> None:
+        """Change and charge, or change nothing. A card that must be confirmed leaves the change pending at Stripe.
+
+        Raises Declined, Challenged (only with a coupon), FailedPrecondition PAYMENT_METHOD_MISSING, and InvalidArgument
+        COUPON_INVALID.
+        """
+        await self.release(subscription)
+        params: SubscriptionUpdateParams = {
+            "items": [{"id": await self._item(subscription), "price": await self._price(order)}],
+            "proration_behavior": "always_invoice",
+            "proration_date": date,
+            "payment_behavior": "error_if_incomplete",
+        }
+        if order.coupon:
+            params["discounts"] = [{"coupon": order.coupon}]
+        try:
+            with translated():
+                await self._stripe.subscriptions.update_async(subscription, params, {"idempotency_key": key})
+        except Challenged:
+            if order.coupon:  # https://docs.stripe.com/billing/subscriptions/pending-updates-reference
+                raise
+            params["payment_behavior"] = "pending_if_incomplete"
+            with translated():
+                options: stripe.RequestOptions = {"idempotency_key": f"{key}:confirm"}
+                await self._stripe.subscriptions.update_async(subscription, params, options)
+
+    async def later(self, subscription: str, order: Order, *, key: str) -> None:
+        """Have the order follow when the running period ends, in place of what was to follow."""
+        price = await self._price(order)
+        with translated():
+            theirs = await self._stripe.subscriptions.retrieve_async(subscription)
+            schedule = await self._schedule(theirs, key=key)
+            running = schedule.phases[0]
+            await self._stripe.subscription_schedules.update_async(
+                schedule.id,
+                {
+                    "end_behavior": "release",
+                    "proration_behavior": "none",
+                    "metadata": {"plan_id": order.plan.id, "interval": order.interval},
+                    "phases": [
+                        {
+                            "start_date": running.start_date,
+                            "end_date": running.end_date,
+                            "items": [{"price": theirs.items.data[0].price.id}],
+                        },
+                        {"items": [{"price": price}], "duration": {"interval": order.interval, "interval_count": 1}},
+                    ],
+                },
+            )
+
+    async def release(self, subscription: str) -> None:
+        """Let nothing follow, if something was to."""
+        with translated():
+            theirs = await self._stripe.subscriptions.retrieve_async(subscription)
+            if theirs.schedule:
+                await self._stripe.subscription_schedules.release_async(_id(theirs.schedule))
+
+    async def drop_unpaid(self, subscription: str) -> None:
+        """Take back a change that waits for a payment."""
+        with translated():
+            theirs = await self._stripe.subscriptions.retrieve_async(subscription)
+            if theirs.pending_update and theirs.latest_invoice:
+                await self._stripe.invoices.void_invoice_async(_id(theirs.latest_invoice))
+
+    async def end_with_period(self, subscription: str, *, ends: bool) -> None:
+        """Have it end when the running period does, or not."""
+        if ends:
+            await self.release(subscription)
+        with translated():
+            await self._stripe.subscriptions.update_async(subscription, {"cancel_at_period_end": ends})
+
+    async def unpause(self, subscription: str) -> None:
+        """Go on with a new period, paid now. Raises Declined and FailedPrecondition PAYMENT_METHOD_MISSING."""
+        with translated():
+            await self._stripe.subscriptions.resume_async(
+                subscription, {"payment_behavior": "resume_on_payment_success"}
+            )
+
+    async def _schedule(self, theirs: stripe.Subscription, *, key: str) -> stripe.SubscriptionSchedule:
+        schedules = self._stripe.subscription_schedules
+        if theirs.schedule:
+            return await schedules.retrieve_async(_id(theirs.schedule))
+        return await schedules.create_async({"from_subscription": theirs.id}, {"idempotency_key": f"{key}:schedule"})
+
+    async def _item(self, subscription: str) -> str:
+        with translated():
+            theirs = await self._stripe.subscriptions.retrieve_async(subscription)
+        if theirs.status in ("canceled", "incomplete_expired"):
+            raise FailedPrecondition("the subscription has ended", reason="NOT_CHANGEABLE")
+        return theirs.items.data[0].id
+
+    async def _price(self, order: Order) -> str:
+        return await self._prices.of_plan(order.plan, order.interval, order.price)
+
+
+def _id(reference: str | stripe.SubscriptionSchedule | stripe.Invoice) -> str:
+    return reference if isinstance(reference, str) else reference.id

@@ -1,0 +1,59 @@
+"""A subscription's row as Stripe has it: where it stands, what follows, and what must be confirmed."""
+
+from datetime import UTC, datetime
+
+import stripe
+
+from billing_svc.models import Subscription
+
+
+def copy(row: Subscription, theirs: stripe.Subscription) -> None:
+    """Bring our row up to date; theirs comes with its schedule and its latest invoice in full."""
+    item = theirs.items.data[0]
+    row.stripe_id = theirs.id
+    row.status = theirs.status
+    row.plan_id = _plan_of(item.price, row.plan_id)
+    row.interval = _interval_of(item.price, row.interval)
+    row.currency = theirs.currency
+    row.amount_minor = item.price.unit_amount or 0
+    row.current_period_start = _time(item.current_period_start)
+    row.current_period_end = _time(item.current_period_end)
+    row.cancel_at_period_end = theirs.cancel_at_period_end
+    row.trial_end = _time(theirs.trial_end)
+    row.canceled_at = _time(theirs.canceled_at)
+    row.pending_plan_id, row.pending_interval, row.pending_at = _pending(theirs)
+    row.client_secret = _client_secret(theirs)
+
+
+def _pending(theirs: stripe.Subscription) -> tuple[str, str, datetime | None]:
+    """The plan and interval that follow, and when: None while they wait for a payment."""
+    if theirs.pending_update and theirs.pending_update.subscription_items:
+        price = theirs.pending_update.subscription_items[0].price
+        return _plan_of(price, ""), _interval_of(price, ""), None
+    schedule = theirs.schedule
+    if not isinstance(schedule, stripe.SubscriptionSchedule) or schedule.status != "active":
+        return "", "", None
+    noted = schedule.metadata.to_dict() if schedule.metadata else {}
+    # One that a crash left with only the running phase says nothing, and changes nothing.
+    return noted.get("plan_id", ""), noted.get("interval", ""), _time(schedule.phases[0].end_date)
+
+
+def _client_secret(theirs: stripe.Subscription) -> str:
+    """Of the latest invoice's payment, while the subscription waits for it."""
+    invoice = theirs.latest_invoice
+    waits = theirs.status == "incomplete" or theirs.pending_update
+    if not waits or not isinstance(invoice, stripe.Invoice) or invoice.status != "open":
+        return ""
+    return invoice.confirmation_secret.client_secret if invoice.confirmation_secret else ""
+
+
+def _plan_of(price: stripe.Price, otherwise: str) -> str:
+    return str(price.metadata.to_dict().get("plan_id", otherwise))
+
+
+def _interval_of(price: stripe.Price, otherwise: str) -> str:
+    return price.recurring.interval if price.recurring else otherwise
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
