@@ -20,6 +20,7 @@ from chat_svc.servicer import Chat
 from chat_svc.settings import ChatSettings
 from chat_svc.signals import Signals
 from chat_svc.streams import Streams
+from chat_svc.unread import Tolerance, Unread
 from svckit import events, postgres, process, redis_client, server
 from svckit.identity import ServiceCredential
 from svckit.outbox import Relay
@@ -65,6 +66,7 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
             catalogue=offered,
             providers=providers,
         )
+        unread = Unread(generations=generations, streams=streams, tolerance=_tolerance(settings))
         leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
         relay = Relay(database=database, table=models.outbox, bus=bus)
         consumer = Consumer(bus=bus, database=database, generations=generations)
@@ -85,6 +87,7 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
                 generations.hear_cancels,
                 leases.hold,
                 leases.watch,
+                unread.watch,
                 partial(catalogue.follow, offered, models_file),
             ),
             generations.owned(),
@@ -103,6 +106,15 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
                 yield running
             finally:
                 generations.interrupt_in(grace * _WRITING_PART)
+
+
+def _tolerance(settings: ChatSettings) -> Tolerance:
+    return Tolerance(
+        grace=timedelta(seconds=settings.unread_answer_grace),
+        longest=timedelta(seconds=settings.unread_answer_timeout),
+        per_user=settings.unread_answers_per_user,
+        per_replica=settings.unread_answers_per_replica,
+    )
 
 
 def _table(models_file: Path) -> catalogue.Table:

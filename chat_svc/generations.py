@@ -79,6 +79,15 @@ class Generations:
         """Whether it is being written here."""
         return generation_id in self._runs
 
+    def owners(self) -> Mapping[str, str]:
+        """The ids of what is being written here, each with its owner's."""
+        return {id_: run.owner_id for id_, run in self._runs.items()}
+
+    def stop(self, generation_id: str, why: Stop) -> None:
+        """End it early if it is being written here."""
+        if run := self._runs.get(generation_id):
+            run.stop(why)
+
     async def begin(self, wanted: Wanted) -> Generation:
         """Accept a message, or an old question, and start to write the answer; a repeat gives the generation there is.
 
@@ -97,9 +106,7 @@ class Generations:
 
     def _stop_begun(self, beginning: asyncio.Task[Generation]) -> None:
         if not beginning.cancelled() and beginning.exception() is None:
-            run = self._runs.get(beginning.result().id)
-            if run is not None:
-                run.stop(Stop.CANCELLED)
+            self.stop(beginning.result().id, Stop.CANCELLED)
 
     async def cancel(self, generation_id: str) -> None:
         """Have the replica that writes it stop, and wait until it has ended; asked again, since signals may be lost."""
@@ -118,8 +125,8 @@ class Generations:
         async with self._signals.listening(_CANCEL) as heard:
             while True:
                 signal = await heard.get()
-                if signal != LOOK and (run := self._runs.get(signal.decode())):
-                    run.stop(Stop.CANCELLED)
+                if signal != LOOK:
+                    self.stop(signal.decode(), Stop.CANCELLED)
 
     async def _begin(self, wanted: Wanted) -> Generation:
         async with self._database.transaction() as session:

@@ -52,6 +52,8 @@ class FinishReason(StrEnum):
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
     CANCELLED = "cancelled"
+    # Nobody read it for too long.
+    UNREAD = "unread"
     TIMEOUT = "timeout"
     ERROR = "error"
 

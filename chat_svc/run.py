@@ -39,6 +39,7 @@ class Stop(Enum):
 
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+    UNREAD = "unread"
 
 
 class Run:
@@ -67,6 +68,10 @@ class Run:
         self._news = asyncio.Event()
         self._stopped: Stop | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def owner_id(self) -> str:
+        return self._accepted.generation.owner_id
 
     def stop(self, why: Stop) -> None:
         """End it early: the call to the provider is closed, what was written is kept."""
@@ -251,6 +256,8 @@ class _Answer:
         if reading.cancelled():
             if stopped is Stop.CANCELLED:
                 return State.CANCELLED, FinishReason.CANCELLED, ""
+            if stopped is Stop.UNREAD:
+                return State.CANCELLED, FinishReason.UNREAD, ""
             return State.FAILED, FinishReason.ERROR, "interrupted"
         error = reading.exception()
         if error is None:

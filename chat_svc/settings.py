@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AnyHttpUrl, PositiveFloat, PostgresDsn, RedisDsn, SecretStr
+from pydantic import AnyHttpUrl, NonNegativeInt, PositiveFloat, PostgresDsn, RedisDsn, SecretStr
 
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 
@@ -38,3 +38,9 @@ class ChatSettings(Settings):
     model_total_timeout: PositiveFloat = 600
     # Seconds before a provider that failed is asked a second time; four times that before the third and last.
     model_retry_pause: PositiveFloat = 0.5
+    # Seconds without a reader after which an answer is left behind, and after which it is stopped.
+    unread_answer_grace: PositiveFloat = 30
+    unread_answer_timeout: PositiveFloat = 300
+    # Answers left behind that may go on, of one user and in all; each replica counts its own.
+    unread_answers_per_user: NonNegativeInt = 4
+    unread_answers_per_replica: NonNegativeInt = 500

@@ -75,6 +75,14 @@ class Streams:
             newest = _events(await self._redis.xrevrange(_key(generation_id), count=1))
         return newest[0] if newest else None
 
+    async def without_readers(self, generation_ids: Sequence[str]) -> Sequence[str]:
+        """Those that nobody follows now, on any replica."""
+        if not generation_ids:
+            return []
+        with redis_needed():
+            heard = await self._redis.pubsub_numsub(*map(_key, generation_ids))
+        return [id_ for id_, (_, listeners) in zip(generation_ids, heard, strict=True) if not listeners]
+
     async def follow(
         self, generation_id: str, *, after: int, is_over: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[GenerationEvent, None]:

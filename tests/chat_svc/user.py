@@ -44,8 +44,12 @@ class User:
             yield response.event
 
     async def resume(self, generation_id: str, **more: Any) -> list[pb.GenerationEvent]:
+        return [event async for event in self.stream_again(generation_id, **more)]
+
+    async def stream_again(self, generation_id: str, **more: Any) -> AsyncGenerator[pb.GenerationEvent, None]:
         request = pb.ResumeGenerationRequest(generation_id=generation_id, **more)
-        return [response.event async for response in self.stub.ResumeGeneration(request, metadata=self.metadata)]
+        async for response in self.stub.ResumeGeneration(request, metadata=self.metadata):
+            yield response.event
 
     async def begin(self, message: str = "hello", **more: Any) -> pb.MessageStart:
         """Send and leave: the answer is written without anybody who listens."""
