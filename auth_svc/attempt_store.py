@@ -108,7 +108,9 @@ async def count(
     Gives where it was counted, and the account's user if there is one.
     """
     given = asdict(limits) | {"of_account": account, "of_network": network, "now": now, "of_address": email_key}
-    return {row.pop("network"): user_store.user_of(row) for row in await _COUNT.rows(driver, given)}
+    rows = await _COUNT.rows(driver, given)
+    networks = [row.pop("network") for row in rows]
+    return dict.fromkeys(networks, user_store.user_of(rows[0]) if rows else None)
 
 
 async def blocked_until(driver: Driver, account: bytes, networks: Sequence[str]) -> Sequence[datetime]:

@@ -50,7 +50,7 @@ class Row:
 async def measured(folder: Path) -> Mapping[str, str]:
     """The tables, by their names in the template."""
     async with auth_rig.running(folder / "cheap", people=1, **_CHEAP_ARGON2) as rig:
-        processor = "".join([await _spent(rig, name, call) for name, call in _costly(rig).items()])
+        processor = await _spent(rig)
     async with auth_rig.running(folder / "whole", people=_AT_ONCE) as rig:
         return {
             "processor": processor,
@@ -60,24 +60,16 @@ async def measured(folder: Path) -> Mapping[str, str]:
         }
 
 
-def _costly(rig: AuthRig) -> Mapping[str, Call]:
-    """The calls whose time of the processor is measured, and beside them one that only passes through gRPC."""
-    return {
-        "`SignIn`": rig.sign_in,
-        "`ListSigningKeys`": lambda _: rig.stub.ListSigningKeys(pb.ListSigningKeysRequest()),
-    }
-
-
-async def _spent(rig: AuthRig, name: str, call: Call) -> str:
-    """The whole process's time of the processor for a call, in the background too: least and median of all rounds."""
+async def _spent(rig: AuthRig) -> str:
+    """The whole process's time of the processor for a sign-in, background and all: least and median of rounds."""
     spent = []
     for _ in range(_ROUNDS):
         before = proc.cpu_seconds(rig.pid)
         for _ in range(_CALLS):
-            await _timed(call(rig.people[0]))
+            await rig.sign_in(rig.people[0])
         await asyncio.sleep(_PAUSE)
         spent.append((proc.cpu_seconds(rig.pid) - before) / _CALLS * 1000)
-    return f"| {name} | {_ROUNDS} × {_CALLS} | {min(spent):.2f} | {median(spent):.2f} |\n"
+    return f"| `SignIn` | {_ROUNDS} × {_CALLS} | {min(spent):.2f} | {median(spent):.2f} |\n"
 
 
 async def _beside_sign_ins(rig: AuthRig) -> Sequence[Row]:
