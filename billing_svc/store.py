@@ -1,19 +1,17 @@
 """All SQL of the billing service."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc.models import Customer, Entitlement, IdempotencyKey, Invoice, StripeEvent, Subscription
+from billing_svc.models import Customer, Entitlement, IdempotencyKey, Invoice, Subscription
 
 PENDING = "pending"
 DECLINED = "declined"
-
-_WAITING = ("received", "failed")
 
 RowT = TypeVar("RowT", Subscription, Invoice)
 
@@ -29,6 +27,10 @@ async def add_customer(session: AsyncSession, user_id: str, *, now: datetime) ->
 
 async def customer(session: AsyncSession, user_id: str) -> Customer:
     return (await session.execute(select(Customer).where(Customer.user_id == user_id))).scalar_one()
+
+
+async def find_customer(session: AsyncSession, user_id: str) -> Customer | None:
+    return await session.get(Customer, user_id)
 
 
 async def keep_stripe_id(session: AsyncSession, user_id: str, stripe_id: str) -> None:
@@ -169,45 +171,6 @@ async def invoices_of(session: AsyncSession, user_id: str) -> dict[str, Invoice]
 
 async def entitlement(session: AsyncSession, user_id: str) -> Entitlement | None:
     return await session.get(Entitlement, user_id)
-
-
-# --- webhooks
-
-
-async def keep_event(session: AsyncSession, event: Mapping[str, object]) -> bool:
-    """Store a webhook; false when its id is stored already."""
-    row = insert(StripeEvent).values(event).on_conflict_do_nothing()
-    return await session.scalar(row.returning(StripeEvent.id)) is not None
-
-
-async def event_payload(session: AsyncSession, event_id: str) -> bytes:
-    return (await session.execute(select(StripeEvent.payload).where(StripeEvent.id == event_id))).scalar_one()
-
-
-async def lease_event(session: AsyncSession, *, now: datetime, lease: timedelta) -> StripeEvent | None:
-    """Take the event that has waited longest, for the time of the lease: if we die, it waits again."""
-    waiting = StripeEvent.status.in_(_WAITING)
-    oldest = select(StripeEvent.id).where(waiting, StripeEvent.due_at <= now).order_by(StripeEvent.due_at).limit(1)
-    taken = (
-        update(StripeEvent)
-        .where(StripeEvent.id == oldest.with_for_update(skip_locked=True).scalar_subquery())
-        .values(
-            attempts=StripeEvent.attempts + 1,
-            status="failed",
-            last_error="it was begun and not finished",
-            due_at=now + lease,
-        )
-        .returning(StripeEvent)
-    )
-    return await session.scalar(taken)
-
-
-async def settle_event(
-    session: AsyncSession, event_id: str, *, status: str, error: str = "", due: datetime | None = None
-) -> None:
-    """Note what became of an event, and when it is due again if it failed."""
-    values = {"status": status, "last_error": error} | ({"due_at": due} if due else {})
-    await session.execute(update(StripeEvent).where(StripeEvent.id == event_id).values(values))
 
 
 async def _page(session: AsyncSession, query: Select[RowT], row: type[RowT], before: str, limit: int) -> Sequence[RowT]:

@@ -14,10 +14,10 @@ import stripe
 import structlog
 from prometheus_client import Counter
 
-from billing_svc import store
+from billing_svc import event_store
 from billing_svc.models import StripeEvent
 from billing_svc.projection import Projection
-from svckit.errors import InvalidArgument, ServiceError
+from svckit.errors import InvalidArgument, NotFound, ServiceError
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ _OLDEST = timedelta(minutes=5)
 # Stripe's library accepts any time in the future; a clock that is a minute ahead is all that can be honest.
 _NEWEST = timedelta(minutes=1)
 # What our rows are made of; everything else that Stripe tells is only kept.
-_APPLIED = re.compile(r"customer\.subscription\.|invoice\.")
+_APPLIED = re.compile(r"customer\.subscription\.|invoice\.|payment_intent\.|charge\.refund|refund\.")
 _TRIES = 8
 _LEASE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(hours=1)
@@ -53,10 +53,21 @@ class Webhooks:
         self._verify(payload, signature, now=now)
         event = _row(payload, live=self._live, now=now)
         async with self._database.transaction() as session:
-            new = await store.keep_event(session, event)
-            if not new and await store.event_payload(session, str(event["id"])) != payload:
+            new = await event_store.keep_event(session, event)
+            if not new and await event_store.event_payload(session, str(event["id"])) != payload:
                 log.error("a webhook came again with another content; the first is kept", event_id=event["id"])
         self._news.set()
+
+    async def replay(self, event_id: str) -> StripeEvent:
+        """Have a webhook applied again, with all its tries. Raises NotFound."""
+        async with self._database.transaction() as session:
+            replayed = await event_store.replay_event(session, event_id, now=datetime.now(UTC))
+            event = replayed or await event_store.find_event(session, event_id)
+        if event is None:
+            raise NotFound("no such webhook")
+        log.info("a webhook is applied again", event_id=event.id, type=event.type)
+        self._news.set()
+        return event
 
     async def apply_waiting(self) -> None:
         """For ever: apply what waits."""
@@ -85,7 +96,7 @@ class Webhooks:
         It is leased before and settled after: one that brings the process down is tried again later, not at once.
         """
         async with self._database.transaction() as session:
-            event = await store.lease_event(session, now=datetime.now(UTC), lease=_LEASE)
+            event = await event_store.lease_event(session, now=datetime.now(UTC), lease=_LEASE)
         if event is None:
             return False
         if event.attempts > _TRIES:  # whatever goes wrong with it, nobody lived to put it off
@@ -95,7 +106,7 @@ class Webhooks:
             async with self._database.transaction() as session:
                 ours = await self._projection.follow(session, event.customer)
                 status = "applied" if ours else "ignored"
-                await store.settle_event(session, event.id, status=status)
+                await event_store.settle_event(session, event.id, status=status)
             _WEBHOOKS.labels(status).inc()
         except (ServiceError, stripe.StripeError) as error:
             await self._put_off(event, str(error))
@@ -106,7 +117,7 @@ class Webhooks:
         pause = min(timedelta(seconds=2**event.attempts), _LONGEST_PAUSE)
         async with self._database.transaction() as session:
             status = "dead" if dead else "failed"
-            await store.settle_event(session, event.id, status=status, error=error, due=datetime.now(UTC) + pause)
+            await event_store.settle_event(session, event.id, status=status, error=error, due=datetime.now(UTC) + pause)
         _WEBHOOKS.labels(status).inc()
         log.warning("a webhook was not applied", event_id=event.id, type=event.type, error=error, dead=dead)
 

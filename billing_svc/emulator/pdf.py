@@ -49,7 +49,7 @@ def _line(page: FPDF, text: str, height: int = _LINE_HEIGHT) -> None:
 
 def _row(page: FPDF, text: str, amount: int, currency: str) -> None:
     """A text that may take several lines, and beside its last one the amount."""
-    page.multi_cell(page.epw - _AMOUNT_WIDTH, 6, _printable(text), new_x=XPos.RIGHT, new_y=YPos.LAST)
+    page.multi_cell(page.epw - _AMOUNT_WIDTH, 6, _printable(text), align="L", new_x=XPos.RIGHT, new_y=YPos.LAST)
     page.cell(_AMOUNT_WIDTH, 6, str(Money(amount, currency)), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     page.ln(2)
 

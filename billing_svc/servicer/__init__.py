@@ -9,8 +9,18 @@ from billing_svc.servicer.payments import PaymentRpcs
 from billing_svc.servicer.plans import PlanRpcs
 from billing_svc.servicer.stripe_events import StripeEventRpcs
 from billing_svc.servicer.subscriptions import SubscriptionRpcs
+from billing_svc.servicer.timelines import TimelineRpcs
 
 
 @dataclass(kw_only=True, eq=False)
-class Billing(PlanRpcs, SubscriptionRpcs, ChangeRpcs, PaymentRpcs, InvoiceRpcs, CustomerRpcs, StripeEventRpcs):
+class Billing(
+    PlanRpcs,
+    SubscriptionRpcs,
+    ChangeRpcs,
+    PaymentRpcs,
+    InvoiceRpcs,
+    CustomerRpcs,
+    StripeEventRpcs,
+    TimelineRpcs,
+):
     """The whole service: what each resource needs is a field of its own class."""

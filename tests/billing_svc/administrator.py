@@ -27,3 +27,14 @@ class Administrator:
     async def refund(self, payment_id: str, minor: int = 0, **more: Any) -> pb.RefundPaymentResponse:
         request = pb.RefundPaymentRequest(payment_id=payment_id, amount_minor=minor, **more)
         return await self.stub.RefundPayment(request, metadata=self.metadata)
+
+    async def webhooks(self, **filters: Any) -> pb.ListStripeEventsResponse:
+        return await self.stub.ListStripeEvents(pb.ListStripeEventsRequest(**filters), metadata=self.metadata)
+
+    async def replay(self, event_id: str) -> pb.StripeEvent:
+        request = pb.ReplayStripeEventRequest(event_id=event_id)
+        return (await self.stub.ReplayStripeEvent(request, metadata=self.metadata)).event
+
+    async def timeline(self, user_id: str, **more: Any) -> pb.GetBillingTimelineResponse:
+        request = pb.GetBillingTimelineRequest(user_id=user_id, **more)
+        return await self.stub.GetBillingTimeline(request, metadata=self.metadata)

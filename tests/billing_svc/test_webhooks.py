@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from chatmesh.billing.v1 import billing_pb2 as pb
 
-from billing_svc import store
+from billing_svc import event_store
 from billing_svc.emulator import server
 from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.webhooks import signature
@@ -210,7 +210,7 @@ async def test_a_webhook_that_nobody_lived_to_finish_is_given_up_in_the_end(
         "last_error": "it was begun and not finished",
     }
     async with database.transaction() as session:
-        await store.keep_event(session, row)
+        await event_store.keep_event(session, row)
 
     await _settled(database, event, "dead", error="begun and not finished")
 
