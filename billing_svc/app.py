@@ -14,10 +14,12 @@ from billing_svc.changing import Changing
 from billing_svc.closing import Closing
 from billing_svc.consumer import Consumer
 from billing_svc.driver.connection import Driver, connected
+from billing_svc.metering import Metering
 from billing_svc.paying import Paying
 from billing_svc.plans import Plans
 from billing_svc.previews import Previews
 from billing_svc.projection import Projection
+from billing_svc.reconciling import Reconciling
 from billing_svc.refunding import Refunding
 from billing_svc.repeats import FirstAnswers
 from billing_svc.servicer import Billing
@@ -66,6 +68,8 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
         cancelling = Cancelling(database=database, driver=stripe, projection=projection)
         paying = Paying(database=database, driver=stripe, projection=projection)
         refunding = Refunding(database=database, driver=stripe, projection=projection)
+        metering = Metering(database=database, driver=stripe)
+        reconciling = Reconciling(database=database, driver=stripe, projection=projection)
         sweeping = Sweeping(database=database, paying=paying, refunding=refunding)
         webhooks = Webhooks(
             database=database, projection=projection, secrets=settings.webhook_secrets, live=settings.live
@@ -86,6 +90,7 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
             refunding=refunding,
             first_answers=FirstAnswers(database),
             webhooks=webhooks,
+            reconciling=reconciling,
         )
         async with (
             process.background(
@@ -96,6 +101,8 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
                 changing.sweep,
                 sweeping.run,
                 webhooks.apply_waiting,
+                reconciling.run,
+                metering.run,
             ),
             server.running(
                 name=_NAME,

@@ -1,11 +1,11 @@
-"""Hears of deleted accounts, and notes that their customers buy nothing any more; `closing` does the rest."""
+"""Hears of deleted accounts, whose customers buy nothing any more, and of what chat's work has used."""
 
 from datetime import UTC, datetime
 
-from chatmesh.events.v1.events_pb2 import UserDeleted
+from chatmesh.events.v1.events_pb2 import UsageRecorded, UserDeleted
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import models, store
+from billing_svc import metering, models, store
 from svckit import events
 from svckit.events import Bus, Event
 from svckit.postgres import Database
@@ -25,7 +25,7 @@ class Consumer:
         await events.consume(
             self._bus,
             durable=_DURABLE,
-            subjects=[events.subject(UserDeleted)],
+            subjects=[events.subject(UserDeleted), events.subject(UsageRecorded)],
             database=self._database,
             processed=models.processed,
             apply=_apply,
@@ -33,4 +33,7 @@ class Consumer:
 
 
 async def _apply(session: AsyncSession, event: Event) -> None:
-    await store.mark_deleted(session, event.about, now=datetime.now(UTC))
+    if event.subject == events.subject(UsageRecorded):
+        await metering.take(session, event)
+    else:  # `closing` does the rest
+        await store.mark_deleted(session, event.about, now=datetime.now(UTC))

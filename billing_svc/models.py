@@ -3,7 +3,19 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -292,3 +304,65 @@ class StripeEvent(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str] = mapped_column(default="")
     due_at: Mapped[datetime]
+
+
+class Reconciliation(Base):
+    """When our rows were last compared with Stripe's."""
+
+    __tablename__ = "reconciliations"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    """`recent` or `all`."""
+    begun_at: Mapped[datetime]
+    """Of the last run that came to its end."""
+
+
+class UsagePeriod(Base):
+    """What a subscription's period includes and what was used in it; and the invoice item for what went beyond."""
+
+    __tablename__ = "usage_periods"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "starts_at", name="usage_periods_once"),
+        Index("usage_periods_of_a_user", "user_id", "starts_at"),
+        Index("usage_periods_to_bill", "ends_at", postgresql_where=text("status IN ('open', 'begun')")),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(Customer.user_id))
+    subscription_id: Mapped[str] = mapped_column(ForeignKey(Subscription.id))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    included: Mapped[int]
+    """Tokens."""
+    per_1000_minor: Mapped[int]
+    """What 1,000 tokens beyond cost; 0: nothing beyond is sold."""
+    currency: Mapped[str]
+    used: Mapped[int] = mapped_column(default=0)
+    status: Mapped[str] = mapped_column(default="open")
+    """`open` (usage is counted), `begun` (Stripe is being asked), `billed`, or `waived` (nothing was to be billed)."""
+    overage_minor: Mapped[int] = mapped_column(default=0)
+    """What was billed; fixed when the period closes."""
+
+    @property
+    def beyond(self) -> int:
+        """Tokens past what is included."""
+        return max(0, self.used - self.included)
+
+    @property
+    def overage(self) -> Money:
+        """What they cost: each thousand that was begun counts whole."""
+        return Money(-(-self.beyond // 1000) * self.per_1000_minor, self.currency)
+
+
+class UsageRecord(Base):
+    """One piece of work that used tokens, once."""
+
+    __tablename__ = "usage_records"
+    __table_args__ = (Index("unassigned_usage", "user_id", "occurred_at", postgresql_where=text("period_id IS NULL")),)
+
+    work_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    quantity: Mapped[int]
+    occurred_at: Mapped[datetime]
+    period_id: Mapped[str | None] = mapped_column(ForeignKey(UsagePeriod.id))
+    """Of the period that it counts in; none: used without a subscription, or before we heard of it."""

@@ -13,7 +13,15 @@ import structlog
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import entitlements, facts, models, payment_projection, store, subscription_projection
+from billing_svc import (
+    entitlements,
+    facts,
+    metering,
+    models,
+    payment_projection,
+    store,
+    subscription_projection,
+)
 from billing_svc.driver.connection import Driver
 from billing_svc.facts import Standing
 from billing_svc.models import Invoice, Subscription
@@ -61,6 +69,8 @@ class Projection:
         told += await payment_projection.follow(
             session, self._driver.payments, user_id=customer.user_id, customer=stripe_customer, billed=billed
         )
+        for row in subscriptions.values():
+            await metering.open_period(session, row, plans=self._plans)
         changed = await entitlements.refresh(session, customer.user_id, subscriptions.values(), plans=self._plans)
         if changed:
             told.append((facts.entitlements_changed(changed), now))

@@ -132,11 +132,15 @@ async def hold(connection: AsyncConnection, lock: str) -> None:
     Asks again and again: waiting inside PostgreSQL would keep a snapshot open, and CREATE INDEX CONCURRENTLY, which
     waits for old snapshots, could then never end.
     """
-    taken = select(func.pg_try_advisory_lock(func.hashtextextended(lock, 0)))
-    while not await connection.scalar(taken):
-        await connection.commit()
+    while not await try_hold(connection, lock):  # noqa: ASYNC110 - another process lets it go
         await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+
+async def try_hold(connection: AsyncConnection, lock: str) -> bool:
+    """Take the advisory lock of that name until the connection closes; false while somebody else has it."""
+    taken = await connection.scalar(select(func.pg_try_advisory_lock(func.hashtextextended(lock, 0))))
     await connection.commit()
+    return bool(taken)
 
 
 async def listen(connection: AsyncConnection, channel: str) -> Driver:

@@ -10,7 +10,9 @@ import stripe
 from billing_svc.driver.cards import Cards
 from billing_svc.driver.changes import Changes
 from billing_svc.driver.customers import Customers
+from billing_svc.driver.events import Events
 from billing_svc.driver.invoices import Invoices
+from billing_svc.driver.overages import Overages
 from billing_svc.driver.payments import Payments
 from billing_svc.driver.prices import Prices
 from billing_svc.driver.subscriptions import Subscriptions
@@ -28,7 +30,9 @@ class Driver:
     def __init__(self, client: stripe.StripeClient, *, session: aiohttp.ClientSession, default_card: str = "") -> None:
         """`default_card`: charged when the caller names none; only against the emulator."""
         self.customers = Customers(client.v1)
+        self.events = Events(client.v1)
         self.invoices = Invoices(client.v1, session=session)
+        self.overages = Overages(client.v1)
         self.payments = Payments(client.v1)
         self.cards = Cards(client.v1, default_card=default_card)
         prices = Prices(client.v1)

@@ -7,9 +7,11 @@ from billing_svc.servicer.customers import CustomerRpcs
 from billing_svc.servicer.invoices import InvoiceRpcs
 from billing_svc.servicer.payments import PaymentRpcs
 from billing_svc.servicer.plans import PlanRpcs
+from billing_svc.servicer.reconciliations import ReconciliationRpcs
 from billing_svc.servicer.stripe_events import StripeEventRpcs
 from billing_svc.servicer.subscriptions import SubscriptionRpcs
 from billing_svc.servicer.timelines import TimelineRpcs
+from billing_svc.servicer.usage import UsageRpcs
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,8 +21,10 @@ class Billing(
     ChangeRpcs,
     PaymentRpcs,
     InvoiceRpcs,
+    UsageRpcs,
     CustomerRpcs,
     StripeEventRpcs,
     TimelineRpcs,
+    ReconciliationRpcs,
 ):
     """The whole service: what each resource needs is a field of its own class."""

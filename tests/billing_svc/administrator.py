@@ -38,3 +38,6 @@ class Administrator:
     async def timeline(self, user_id: str, **more: Any) -> pb.GetBillingTimelineResponse:
         request = pb.GetBillingTimelineRequest(user_id=user_id, **more)
         return await self.stub.GetBillingTimeline(request, metadata=self.metadata)
+
+    async def reconcile(self, **more: Any) -> pb.ReconcileResponse:
+        return await self.stub.Reconcile(pb.ReconcileRequest(**more), metadata=self.metadata)

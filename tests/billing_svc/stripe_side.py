@@ -1,5 +1,6 @@
 """The emulator seen from the other side: what the official SDK finds there."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,6 +56,16 @@ class StripeSide:
         created = await self.client.v1.events.list_async({"type": "customer.created", "limit": 100})
         about = [event.data.object async for event in created.auto_paging_iter()]
         return [each["id"] for each in about if each["metadata"].to_dict().get("user_id") == user_id]
+
+    async def pass_time(self, user_id: str, to: int) -> None:
+        """Have it be that moment for the user, with everything that is due until then."""
+        (customer,) = await self.customers(user_id)
+        clock = await self.client.v1.test_helpers.test_clocks.create_async({"frozen_time": int(time.time())})
+        headers = {"authorization": "Bearer sk_test_from_a_test"}
+        url = f"{self.url}/_emulator/customers/{customer}/test_clock"
+        async with self.session.post(url, data={"test_clock": clock.id}, headers=headers) as response:
+            response.raise_for_status()
+        await self.client.v1.test_helpers.test_clocks.advance_async(clock.id, {"frozen_time": to})
 
     async def payments(self, user_id: str) -> list[stripe.PaymentIntent]:
         """Every payment that was tried for the user, oldest first."""
