@@ -14,6 +14,7 @@ from analytics_svc import clickhouse, position, schema
 from analytics_svc.consumer import Consumer
 from analytics_svc.servicer import Analytics
 from analytics_svc.settings import AnalyticsSettings
+from analytics_svc.upkeep import Upkeep
 from svckit import events, process, redis_client, server
 from svckit.identity import ServiceCredential
 from svckit.server import Service, Serving
@@ -39,7 +40,9 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
     ):
         await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
         await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
-        consumer = Consumer(bus=bus, clickhouse=warehouse)
+        consumer = Consumer(
+            bus=bus, clickhouse=warehouse, upkeep=Upkeep(warehouse, cluster=settings.clickhouse_cluster)
+        )
         servicer = Analytics(clickhouse=warehouse, lag=partial(_ingest_lag, bus))
         async with (
             process.background(consumer.run),

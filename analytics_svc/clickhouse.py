@@ -106,9 +106,9 @@ class ClickHouse:
         with db_calls.observed(_SYSTEM, "INSERT", target=table):
             await self._in(self._writing, write)
 
-    async def command(self, sql: str) -> None:
-        """Run one statement that changes the schema."""
-        await self._in(self._writing, lambda: self._writer.command(sql))
+    async def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run one statement that changes the schema, or much of the data."""
+        await self._in(self._writing, lambda: self._writer.command(sql, parameters=dict(parameters or {})))
 
     async def ping(self) -> None:
         """Raise Unavailable unless ClickHouse answers."""

@@ -16,11 +16,12 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from prometheus_client import Counter, Gauge
 
-from analytics_svc import position, store
+from analytics_svc import forgetting, position, store
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.position import Fenced, Position
 from analytics_svc.reader import Interrupted, place, reading
 from analytics_svc.rows import EventRow, row
+from analytics_svc.upkeep import Upkeep
 from svckit.errors import ResourceExhausted, Unavailable
 from svckit.events import BadEvent, Bus, processing_batch, raise_if_cancelled, received
 from svckit.ids import new_id
@@ -29,6 +30,8 @@ DURABLE = "analytics"
 
 _BATCH = 5000
 _LINGER = timedelta(milliseconds=250)
+# How long to wait for events: less when there is something else to do.
+_IDLE, _BUSY = timedelta(seconds=2), timedelta(milliseconds=20)
 _RETRY_SECONDS = 0.5
 # An instance that steps back takes over once the other has made no progress for so long.
 _QUIET_SECONDS = 5
@@ -43,9 +46,10 @@ _last_event = Gauge("analytics_last_event_timestamp_seconds", "Time of the newes
 
 
 class Consumer:
-    def __init__(self, *, bus: Bus, clickhouse: ClickHouse) -> None:
+    def __init__(self, *, bus: Bus, clickhouse: ClickHouse, upkeep: Upkeep) -> None:
         self._bus = bus
         self._clickhouse = clickhouse
+        self._upkeep = upkeep
         self._owner = new_id()
         self._waiting_since: float | None = None
         _lag.set_function(self._seconds_waiting)
@@ -64,6 +68,7 @@ class Consumer:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self, jetstream: JetStreamContext) -> None:
+        self._upkeep.begin_anew()
         at = await position.load(jetstream, owner=self._owner)
         if at.begun:
             first, last = at.begun
@@ -71,19 +76,22 @@ class Consumer:
             async with reading(jetstream, start=first) as reader:
                 await self._count(await reader.through(last), at)
         async with reading(jetstream, start=at.done + 1) as reader:
+            idle = _IDLE
             while True:
-                if messages := await reader.batch(limit=_BATCH, linger=_LINGER):
+                if messages := await reader.batch(limit=_BATCH, linger=_LINGER, idle=idle):
                     self._waiting_since = messages[0].metadata.timestamp.timestamp()
                     _backlog.set(len(messages) + messages[-1].metadata.num_pending)
                     await at.begin(place(messages[-1]))
                     await self._count(messages, at)
                 _backlog.set(messages[-1].metadata.num_pending if messages else 0)
+                idle = _BUSY if await self._upkeep.step(jetstream, done=at.done) else _IDLE
 
     async def _count(self, messages: Sequence[Msg], at: Position) -> None:
         """Insert the batch that was begun, and note it as done."""
         with processing_batch(messages, consumer=DURABLE):
             rows = await self._rows(messages, at.batch)
             fresh = await store.unseen(self._clickhouse, rows, batch=at.batch)
+            fresh = await forgetting.with_pseudonyms(self._clickhouse, fresh)
             if fresh:
                 await store.add_events(self._clickhouse, fresh, batch=at.batch)
                 _last_event.set(max(row.ts for row in fresh).timestamp())

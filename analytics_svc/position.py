@@ -94,9 +94,14 @@ async def load(jetstream: JetStreamContext, *, owner: str) -> Position:
     return Position(store, replace(record, owner=owner), revision)
 
 
+async def bucket(jetstream: JetStreamContext) -> KeyValue:
+    """Where the record is. Raises BucketNotFoundError before the first one."""
+    return await jetstream.key_value(_BUCKET)
+
+
 async def revision(jetstream: JetStreamContext) -> int:
     """A number that changes whenever any instance makes progress."""
-    return (await _read(await jetstream.key_value(_BUCKET)))[1]
+    return (await _read(await bucket(jetstream)))[1]
 
 
 async def oldest_waiting(jetstream: JetStreamContext) -> datetime | None:
@@ -111,7 +116,7 @@ async def oldest_waiting(jetstream: JetStreamContext) -> datetime | None:
 
 async def _store(jetstream: JetStreamContext, *, replicas: int) -> KeyValue:
     try:
-        return await jetstream.key_value(_BUCKET)
+        return await bucket(jetstream)
     except BucketNotFoundError:
         return await jetstream.create_key_value(KeyValueConfig(bucket=_BUCKET, replicas=replicas))
 

@@ -32,11 +32,11 @@ class Reader:
         self._delivered = 0
         self._left: list[Msg] = []
 
-    async def batch(self, *, limit: int, linger: timedelta) -> list[Msg]:
-        """At most `limit` messages: those that come within `linger` of the first; none when nothing happens."""
+    async def batch(self, *, limit: int, linger: timedelta, idle: timedelta = _IDLE) -> list[Msg]:
+        """At most `limit` messages: those that come within `linger` of the first; none when none comes for `idle`."""
         messages, self._left = self._left, []
         if not messages:
-            messages = await self._fetch(limit, _IDLE.total_seconds())
+            messages = await self._fetch(limit, idle.total_seconds())
         if messages:
             loop = asyncio.get_running_loop()
             end = loop.time() + linger.total_seconds()

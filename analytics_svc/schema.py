@@ -40,7 +40,7 @@ async def migrate(clickhouse: ClickHouse, *, cluster: str = "") -> None:
 
     A view that is made is filled with the events that there are, so nothing may be counted meanwhile.
     """
-    await clickhouse.command(_on(cluster, _APPLIED))
+    await clickhouse.command(on_cluster(cluster, _APPLIED))
     applied = {row[0] for row in await clickhouse.query("SELECT version FROM migrations")}
     for script in sorted(SCRIPTS.glob("*.sql")):
         version = int(script.name.partition("_")[0])
@@ -58,15 +58,15 @@ async def keep(clickhouse: ClickHouse, days: Mapping[str, int], *, cluster: str 
         [(engine,)] = await clickhouse.query(_TTL_OF, {"table": table})
         wanted = f"TTL {_AGE[table]} + toIntervalDay({limit})"
         if limit and wanted not in str(engine):
-            await clickhouse.command(_on(cluster, f"ALTER TABLE {table} MODIFY {wanted}"))
+            await clickhouse.command(on_cluster(cluster, f"ALTER TABLE {table} MODIFY {wanted}"))
         elif not limit and "TTL " in str(engine):
-            await clickhouse.command(_on(cluster, f"ALTER TABLE {table} REMOVE TTL"))
+            await clickhouse.command(on_cluster(cluster, f"ALTER TABLE {table} REMOVE TTL"))
 
 
 def statements(script: str, *, cluster: str = "") -> list[str]:
     """What a script comes to: its statements, each view filled before it is made."""
     written = [statement.strip() for statement in f"{script}\n".split(";\n") if statement.strip()]
-    return [_on(cluster, each) for statement in written for each in _filled(statement)]
+    return [on_cluster(cluster, each) for statement in written for each in _filled(statement)]
 
 
 def _filled(statement: str) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _filled(statement: str) -> Iterator[str]:
     yield statement
 
 
-def _on(cluster: str, statement: str) -> str:
+def on_cluster(cluster: str, statement: str) -> str:
     """The statement for every replica of the cluster, or as it is where there is none."""
     if not cluster:
         return statement

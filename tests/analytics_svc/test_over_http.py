@@ -1,0 +1,163 @@
+"""The service with a ClickHouse server, over HTTP; and, with its tables in reach, what is done beside counting."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
+from chatmesh.events.v1 import events_pb2 as pb
+
+from analytics_svc import commands
+from analytics_svc.clickhouse import ClickHouse
+from analytics_svc.settings import AnalyticsSettings
+from svckit import clients, events
+from svckit.errors import ResourceExhausted
+from svckit.events import Bus, Event
+from svckit.local import Engines, Home, Supervised
+from svckit.local.nats import start_nats
+from tests.analytics_svc import added_up, consumer_alone, facts
+from tests.analytics_svc.analyst import Analytics, days, eventually
+from tests.analytics_svc.conftest import SERVICE
+from tests.analytics_svc.running import environment_of, service_of
+from tests.analytics_svc.test_counting import all_counted
+from tests.analytics_svc.test_crashes import asked, running, stand_in, traffic
+
+
+class Remote:
+    """A service over HTTP, the tables behind it, and all that was published to it."""
+
+    def __init__(self, *, service: Supervised, warehouse: ClickHouse, bus: Bus, settings: AnalyticsSettings) -> None:
+        self.service = service
+        self.warehouse = warehouse
+        self.bus = bus
+        self.settings = settings
+        self.happened: list[Event] = []
+
+    async def publish(self, *happened: Event) -> None:
+        self.happened += happened
+        assert not any(await self.bus.publish_all(happened))
+
+    async def counted(self) -> None:
+        jetstream = await self.bus.jetstream()
+        await eventually(lambda: all_counted(jetstream), True)
+
+
+@pytest.fixture(scope="module")
+async def remote(
+    tmp_path_factory: pytest.TempPathFactory, engines: Engines, auth_address: str
+) -> AsyncIterator[Remote]:
+    folder = Path(tmp_path_factory.mktemp("remote"))
+    async with Home.opened(folder) as home, stand_in(folder / "clickhouse", log=folder / "log") as url:
+        nats = await start_nats(home, durable=False)
+        environment = environment_of(home, replace(engines, nats_url=nats.url), auth_address)
+        service = service_of(home, environment | {"CLICKHOUSE_URL": url})
+        async with asked(url) as warehouse, events.connected(nats.url) as bus:
+            await service.start()
+            settings = AnalyticsSettings(nats_url=nats.url, clickhouse_url=url)
+            yield Remote(service=service, warehouse=warehouse, bus=bus, settings=settings)
+            await service.stop()
+        await nats.stop()
+
+
+async def test_events_are_counted_and_reports_answered(remote: Remote) -> None:
+    await remote.publish(*traffic(random.Random(11), count=3000))
+    await remote.counted()
+
+    assert await added_up.by_views(remote.warehouse) == added_up.in_python(remote.happened)
+    async with clients.channel(remote.service.url, services=[SERVICE]) as channel:
+        report = await Analytics(AnalyticsServiceStub(channel)).chat(
+            **days(date(2022, 5, 1), date(2022, 5, 31)), interval="month"
+        )
+    assert report.data[0].messages == sum(event.subject == "ev.chat.message.sent" for event in remote.happened)
+
+
+async def test_a_query_that_takes_too_much_memory_is_refused(remote: Remote) -> None:
+    with pytest.raises(ResourceExhausted, match="ask for a shorter range"):
+        await remote.warehouse.query("SELECT length(groupArray(toString(number))) FROM numbers(1000000000)")
+
+
+async def test_a_rebuild_repairs_what_an_audit_finds_while_events_flow(
+    remote: Remote, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await remote.publish(*traffic(random.Random(12), count=1000))
+    await remote.counted()
+    # Nothing of ours does this; somebody with a console may.
+    await remote.warehouse.command("INSERT INTO users_15m VALUES ('auth.user.registered', '2022-05-07 10:00:00', 3)")
+
+    assert await commands.ask("audit", remote.settings) == 0
+    # One row too many, and three people too many.
+    assert "users_15m differs by 4 from the raw events" in capsys.readouterr().out
+    rebuilding = asyncio.create_task(commands.ask("rebuild", remote.settings))
+    for seed in range(13, 33):
+        await remote.publish(*traffic(random.Random(seed), count=100))
+    assert await rebuilding == 0
+    await remote.counted()
+
+    assert await added_up.by_views(remote.warehouse) == added_up.in_python(remote.happened)
+    assert await commands.ask("audit", remote.settings) == 0
+    assert "10 views agree with the raw events" in capsys.readouterr().out
+
+
+async def test_somebody_deleted_is_forgotten_and_still_counted(remote: Remote) -> None:
+    gone = "0192f0c1-gone"
+    await remote.publish(
+        facts.registered("2022-05-02T09:00", gone),
+        facts.message("2022-05-02T10:00", gone),
+        facts.mrr_change("2022-05-03T10:00", gone, 0, 2000),
+        facts.fact(pb.UserDeleted(user_id=gone), "2022-05-04T10:00"),
+    )
+    await remote.counted()
+    before = await added_up.by_views(remote.warehouse)
+
+    assert await commands.ask("forget", remote.settings) == 0
+
+    assert await whereabouts(remote.warehouse, gone) == []
+    after = await added_up.by_views(remote.warehouse)
+    assert named(after) == named(before)
+    assert sorted(after.values()) == sorted(before.values())
+    late = facts.mrr_change("2022-05-04T11:00", gone, 2000, 0)
+    await remote.publish(late)
+    await remote.counted()
+    assert await whereabouts(remote.warehouse, gone) == []
+
+
+def named(figures: added_up.Figures) -> added_up.Figures:
+    """Those that are not about one person."""
+    return {key: figure for key, figure in figures.items() if key[0] != "mrr"}
+
+
+async def whereabouts(warehouse: ClickHouse, user_id: str) -> list[str]:
+    """The tables that have the id."""
+    columns = "SELECT table FROM system.columns WHERE database = currentDatabase() AND name = 'user_id' ORDER BY table"
+    tables = [str(table) for (table,) in await warehouse.query(columns) if not str(table).endswith("_view")]
+    found = {
+        table: await warehouse.query(f"SELECT count() FROM {table} WHERE user_id = '{user_id}'") for table in tables
+    }
+    assert {"events", "user_usage_15m", "user_lifecycle", "mrr_changes"} <= set(tables)
+    return [table for table, rows in found.items() if rows[0][0]]
+
+
+@pytest.mark.slow
+async def test_of_two_that_count_one_stands_by_until_the_other_is_silent(remote: Remote) -> None:
+    async with running(consumer_alone.run, remote.settings.clickhouse_url, remote.settings.nats_url):
+        await remote.publish(*traffic(random.Random(40), count=500))
+        # In the middle of something; it comes back when the other one has long gone on.
+        signalled(remote.service, signal.SIGSTOP)
+        await remote.counted()
+        signalled(remote.service, signal.SIGCONT)
+        await remote.publish(*traffic(random.Random(50), count=1500))
+        await remote.counted()
+
+        figures = await added_up.by_views(remote.warehouse)
+    assert named(figures) == named(added_up.in_python(remote.happened))
+
+
+def signalled(service: Supervised, signum: signal.Signals) -> None:
+    assert service.pid is not None
+    os.kill(service.pid, signum)
