@@ -1,7 +1,7 @@
 """The few paths that are not RPCs: what the edge says of itself and of the services behind it."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from importlib.metadata import version
 from types import MappingProxyType
@@ -11,6 +11,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge import docs, health
+from edge.assets import Asset
+from edge.console import analytics
 from edge.transcoder import delivered
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -29,6 +31,7 @@ def pages(*, channels: Mapping[str, grpc.aio.Channel], document: bytes) -> dict[
             "version": version("chatmesh"),
             "links": {
                 "docs": "/docs",
+                "analytics": "/console/analytics",
                 "openapi": "/openapi.json",
                 "health": "/health",
                 "metrics": "/metrics",
@@ -59,6 +62,7 @@ def pages(*, channels: Mapping[str, grpc.aio.Channel], document: bytes) -> dict[
         "/readyz": alive,
         "/metrics": metrics,
         **dict(_reference(document)),
+        **dict(_dashboard()),
     }
     return {(method, path): page for path, page in found.items() for method in ("GET", "HEAD")}
 
@@ -69,7 +73,21 @@ def _reference(document: bytes) -> Iterator[tuple[str, Page]]:
     text = docs.page(document, files).encode()
     yield "/openapi.json", _fixed(document, "application/json")
     yield "/docs", _fixed(text, "text/html", {"Content-Security-Policy": docs.POLICY})
-    for file in files.values():
+    yield from _kept(files.values())
+
+
+def _dashboard() -> Iterator[tuple[str, Page]]:
+    """The page of the reports, and its files."""
+    files = analytics.assets()
+    yield (
+        "/console/analytics",
+        _fixed(analytics.page(files).encode(), "text/html", {"Content-Security-Policy": analytics.POLICY}),
+    )
+    yield from _kept(files)
+
+
+def _kept(files: Iterable[Asset]) -> Iterator[tuple[str, Page]]:
+    for file in files:
         kept = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'W/"{file.hash}"'}
         yield file.path, _fixed(file.data, file.content_type, kept)
 

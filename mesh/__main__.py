@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from mesh import auth_command, service_token, settings
+from mesh import analytics_command, auth_command, seed_demo, service_token, settings
 from mesh.processes import CREATE_ADMIN, ROTATE_KEYS
 from mesh.up import up
 from svckit.local import LocalError
@@ -26,6 +26,10 @@ def main() -> None:
             case "rotate-keys":
                 at_once = ["--at-once"] if options.at_once else []
                 sys.exit(asyncio.run(auth_command.run(ROTATE_KEYS, *at_once, given=given, folder=folder)))
+            case "analytics":
+                sys.exit(asyncio.run(analytics_command.run(options.task, given=given, folder=folder)))
+            case "seed-demo":
+                asyncio.run(seed_demo.run(again=options.again, given=given, folder=folder, output=sys.stdout))
             case "service-token":
                 token = service_token.make(options.name, minutes=options.minutes, given=given, folder=folder)
                 sys.stdout.write(f"{token}\n")
@@ -41,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     create_admin.add_argument("email", metavar="EMAIL")
     rotate = commands.add_parser("rotate-keys", help="replace the key that signs access tokens, ahead of its 30 days")
     rotate.add_argument("--at-once", action="store_true", help="the other keys are void now: for one that got out")
+    analytics = commands.add_parser("analytics", help="have the analytics service look after its tables")
+    analytics.add_argument(
+        "task", choices=("rebuild", "audit", "forget"), help="make the views anew; compare them; forget the deleted"
+    )
+    demo = commands.add_parser("seed-demo", help="publish a made-up year of events, so that reports show something")
+    demo.add_argument("--again", action="store_true", help="add another year although there is one")
     token = commands.add_parser("service-token", help="make a short-lived service token for an internal program")
     token.add_argument("name", metavar="NAME", help="the program's name, for the services' logs")
     token.add_argument("--minutes", type=int, default=10, help="how long it counts: 1 to 60, default 10")

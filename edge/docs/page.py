@@ -1,13 +1,13 @@
 """The HTML of `/docs`, made from the OpenAPI document, and the files that it asks for."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
 from typing import Any
+
+from edge.assets import Asset
 
 _FOLDER = resources.files("edge") / "docs"
 _FILES = {
@@ -23,23 +23,6 @@ POLICY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file that never changes under its path, which holds a part of its hash."""
-
-    name: str
-    data: bytes
-    content_type: str
-
-    @property
-    def hash(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()[:12]
-
-    @property
-    def path(self) -> str:
-        return f"/docs/{self.hash}/{self.name}"
-
-
 def assets() -> Mapping[str, Asset]:
     """The files of the page by name."""
     return dict(_assets())
@@ -48,7 +31,7 @@ def assets() -> Mapping[str, Asset]:
 def page(document: bytes, files: Mapping[str, Asset]) -> str:
     """The page, with every route of the document in it for those who read without JavaScript."""
     described = json.loads(document)
-    places = {name.replace("-", "_").replace(".", "_"): asset.path for name, asset in files.items()}
+    places = {asset.variable: asset.path for asset in files.values()}
     template = Template((_FOLDER / "docs.html").read_text(encoding="utf-8"))
     info = described["info"]
     return template.substitute(
@@ -59,7 +42,7 @@ def page(document: bytes, files: Mapping[str, Asset]) -> str:
 def _assets() -> Iterator[tuple[str, Asset]]:
     for name, content_type in _FILES.items():
         folder = _FOLDER / "swagger-ui" if name.startswith("swagger-ui") else _FOLDER
-        yield name, Asset(name, (folder / name).read_bytes(), content_type)
+        yield name, Asset("/docs", name, (folder / name).read_bytes(), content_type)
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[str]:
