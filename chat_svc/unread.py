@@ -65,7 +65,8 @@ class Unread:
         """Those left behind that may not go on."""
         tolerance = self._tolerance
         left: Counter[str] = Counter()
-        for id_, since in sorted(self._alone.items(), key=lambda item: item[1], reverse=True):
+        # Of those left within one beat, the ones that began last come first: ids grow with time.
+        for since, id_ in sorted(((since, id_) for id_, since in self._alone.items()), reverse=True):
             alone = timedelta(seconds=now - since)
             if alone < tolerance.grace:
                 continue

@@ -46,7 +46,6 @@ async def test_an_answer_is_stopped_when_nobody_reads_it_on_any_replica(
     assert (stopped.state, stopped.finish_reason) == (pb.STATE_CANCELLED, pb.FINISH_REASON_UNREAD)
     assert told[-1].message_end == pb.MessageEnd(finish_reason=pb.FINISH_REASON_UNREAD, partial=True)
     assert LONG.startswith(answer.text)
-    assert stopped.usage.output_tokens > 0
     assert not any(request.completed for request in await asyncio.to_thread(lambda: provider.requests))
 
 
