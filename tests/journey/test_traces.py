@@ -44,8 +44,11 @@ async def test_one_trace_shows_all_that_a_request_sets_in_motion_and_nothing_sec
         sale = await _shown(http, "trace-a-sale", _OF_A_SUBSCRIPTION)
         (session,) = [cookie.value for cookie in http.cookie_jar if cookie.key == "session"]
 
+    logs = "".join(path.read_text() for path in (mesh.home / "logs").glob("*.log"))
+    assert "StreamMessage" in logs
     for secret in ("hush-hush", PASSWORD, email, session):
         assert secret not in message + sale
+        assert secret not in logs
 
 
 async def _ask(http: aiohttp.ClientSession, message: str, *, request_id: str) -> None:
