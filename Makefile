@@ -68,6 +68,10 @@ fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
 bench-accounts: install ## Measure sign-ins and what they give away; writes docs/benchmarks-accounts.md
 	$(BIN)/python -m bench.accounts
 
+.PHONY: bench-analytics
+bench-analytics: install ## Measure all reports at 1 and 10 million events; writes docs/benchmarks-analytics.md
+	$(BIN)/python -m bench.analytics
+
 .PHONY: lock
 lock: install ## Resolve the dependencies anew and write locks/
 	tools/lock.sh

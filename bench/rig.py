@@ -50,7 +50,7 @@ async def running(folder: Path) -> AsyncIterator[Rig]:
             return supervised
 
         valkey = kept(await start_valkey(home, durable=False))
-        backend = kept(await _backend(home, key))
+        backend = kept(await start_backend(home, key))
         rig = Rig(
             backend=backend,
             edge=kept(await _edge(home, backend=port_of(backend), redis_url=valkey.url)),
@@ -76,7 +76,9 @@ def _token(key: SigningKey) -> str:
     return mint(Claims(user_id="bench", session_id="bench", role=Role.USER, token_id="bench", expires=expires), key)  # noqa: S106 - an id
 
 
-async def _backend(home: Home, key: SigningKey) -> Supervised:
+async def start_backend(home: Home, key: SigningKey) -> Supervised:
+    """The backend, which also publishes the key that access tokens are signed with."""
+
     def make(port: int) -> Supervised:
         url = f"tcp://127.0.0.1:{port}"
         program = Program(name="backend", command=python("bench.backend", str(port), key.x), environment=_ENVIRONMENT)

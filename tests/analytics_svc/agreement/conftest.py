@@ -11,9 +11,9 @@ from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 
 from svckit import clients, events, local
 from svckit.local import Engines, Home
+from tests.analytics_svc.agreement.year import Fact, facts_of_the_year, second_half
 from tests.analytics_svc.analyst import Analytics, eventually
 from tests.analytics_svc.running import environment_of, service_of
-from tests.analytics_svc.truth.year import Fact, facts_of_the_year, second_half
 
 SERVICE = analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"]
 
@@ -45,7 +45,7 @@ async def year(
 
 
 async def _counted_before(url: str) -> None:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.analytics_svc.truth.before", url)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.analytics_svc.agreement.before", url)
     assert await process.wait() == 0
 
 

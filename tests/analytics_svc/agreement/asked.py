@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from tests.analytics_svc.truth.year import Fact
+from tests.analytics_svc.agreement.year import Fact
 
 _DAY = timedelta(days=1)
 

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 from chatmesh.events.v1 import events_pb2 as pb
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import ANSWERS, Facts, Row, grouped, half_up, of, ranked, ratio
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import ANSWERS, Facts, Row, grouped, half_up, of, ranked, ratio
 
 
 def GetProviderUsage(facts: Facts, asked: Asked) -> list[Row]:

@@ -11,12 +11,13 @@ from chatmesh.events.v1 import events_pb2 as events
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computed import REPORTS
+from tests.analytics_svc.agreement.computing import of, people
+from tests.analytics_svc.agreement.now import GetOverview
+from tests.analytics_svc.agreement.people import GetTopUsers
+from tests.analytics_svc.agreement.year import HISTORY_CURRENCIES, Fact
 from tests.analytics_svc.analyst import Analytics
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computed import REPORTS
-from tests.analytics_svc.truth.computing import of
-from tests.analytics_svc.truth.now import GetOverview
-from tests.analytics_svc.truth.year import HISTORY_CURRENCIES, Fact
 
 NEPAL = timezone(timedelta(hours=5, minutes=45))
 ASKED = [
@@ -82,7 +83,27 @@ async def answer(year: Analytics, rpc: str, asked: Asked) -> Any:
     return plain((await year.ask(rpc, **fields)).data)
 
 
-@pytest.mark.parametrize("rpc", REPORTS)
+def known(rows: list[dict[str, Any]], facts: list[Fact]) -> list[dict[str, Any]]:
+    """Whoever was deleted is shown by a pseudonym, once they are forgotten: not which, but that they count, matters."""
+    deleted = people(of(facts, events.UserDeleted))
+    gone = [row | {"user_id": "deleted"} if is_gone(row["user_id"], deleted) else row for row in rows]
+    return sorted(gone, key=lambda row: (row["user_id"], row["tokens"], row["messages"]))
+
+
+def is_gone(user: str, deleted: set[str]) -> bool:
+    return user in deleted or user.startswith("deleted-")
+
+
+async def test_the_people_who_used_most_agree_with_the_facts(year: Analytics, facts: list[Fact]) -> None:
+    for asked in asked_of("GetTopUsers", pb.GetTopUsersRequest()):
+        got = await answer(year, "GetTopUsers", asked)
+        by = {"cost": "cost_micros"}.get(str(asked.only.get("by")), asked.only.get("by", "tokens"))
+
+        assert [row[by] for row in got] == sorted((row[by] for row in got), reverse=True)
+        assert known(got, facts) == known(GetTopUsers(facts, asked), facts), str(asked)
+
+
+@pytest.mark.parametrize("rpc", sorted(REPORTS.keys() - {"GetTopUsers"}))
 async def test_a_report_agrees_with_the_facts(year: Analytics, facts: list[Fact], rpc: str) -> None:
     for asked in asked_of(rpc, getattr(pb, f"{rpc}Request")()):
         assert await answer(year, rpc, asked) == REPORTS[rpc](facts, asked), str(asked)

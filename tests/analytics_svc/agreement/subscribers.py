@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import CHANGES, Facts, Row, half_up, of, of_currency, ratio
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import CHANGES, Facts, Row, half_up, of, of_currency, ratio
 
 
 def histories(facts: Facts, asked: Asked) -> dict[str, list[tuple[datetime, int]]]:

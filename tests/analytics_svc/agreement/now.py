@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 from chatmesh.events.v1 import events_pb2 as pb
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import ANSWERS, Facts, Row, of, people
-from tests.analytics_svc.truth.money import GetRevenueTotal
-from tests.analytics_svc.truth.subscribers import GetMrr
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import ANSWERS, Facts, Row, of, people
+from tests.analytics_svc.agreement.money import GetRevenueTotal
+from tests.analytics_svc.agreement.subscribers import GetMrr
 
 _GRAIN = timedelta(minutes=15)
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from chatmesh.events.v1 import events_pb2 as pb
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.year import Fact
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.year import Fact
 
 Row: TypeAlias = dict[str, Any]
 Facts: TypeAlias = Sequence[Fact]

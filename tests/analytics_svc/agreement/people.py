@@ -5,8 +5,8 @@ from fractions import Fraction
 
 from chatmesh.events.v1 import events_pb2 as pb
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import ANSWERS, Facts, Row, by_bucket, grouped, of, people, ratio
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import ANSWERS, Facts, Row, by_bucket, grouped, of, people, ratio
 
 
 def GetUserGrowth(facts: Facts, asked: Asked) -> list[Row]:

@@ -1,7 +1,7 @@
-"""`python -m tests.analytics_svc.truth.before URL`: ClickHouse as an earlier version left it, with half of the year.
+"""`python -m tests.analytics_svc.agreement.before URL`: ClickHouse as an earlier version left it.
 
-It had the tables of the first script alone, and died before it noted that it had made them. In a process of its own,
-because the embedded engine wants one.
+It had counted half of the year into the tables of the first script, and died before it noted that it had made them. In
+a process of its own, because the embedded engine wants one.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import sys
 
 from analytics_svc import clickhouse, schema, store
 from analytics_svc.rows import row
-from tests.analytics_svc.truth.year import first_half
+from tests.analytics_svc.agreement.year import first_half
 
 
 async def main(url: str) -> None:

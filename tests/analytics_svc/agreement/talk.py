@@ -5,9 +5,9 @@ from statistics import median
 
 from chatmesh.events.v1 import events_pb2 as pb
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import ANSWERS, Facts, Row, by_bucket, grouped, of, people, ranked, ratio
-from tests.analytics_svc.truth.year import Fact
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import ANSWERS, Facts, Row, by_bucket, grouped, of, people, ranked, ratio
+from tests.analytics_svc.agreement.year import Fact
 
 
 def GetChatActivity(facts: Facts, asked: Asked) -> list[Row]:

@@ -6,9 +6,19 @@ from typing import Any
 
 from chatmesh.events.v1 import events_pb2 as pb
 
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import ANSWERS, CHANGES, Facts, Row, by_bucket, grouped, of, of_currency, ratio
-from tests.analytics_svc.truth.year import Fact
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import (
+    ANSWERS,
+    CHANGES,
+    Facts,
+    Row,
+    by_bucket,
+    grouped,
+    of,
+    of_currency,
+    ratio,
+)
+from tests.analytics_svc.agreement.year import Fact
 
 _PAYING = (pb.SUBSCRIPTION_STATUS_ACTIVE, pb.SUBSCRIPTION_STATUS_PAST_DUE)
 

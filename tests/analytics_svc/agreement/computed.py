@@ -5,9 +5,9 @@ Each is a function of the facts and of what is asked, named by its RPC; it answe
 
 from collections.abc import Callable, Mapping
 
-from tests.analytics_svc.truth import models, money, people, subscribers, talk
-from tests.analytics_svc.truth.asked import Asked
-from tests.analytics_svc.truth.computing import Facts, Row
+from tests.analytics_svc.agreement import models, money, people, subscribers, talk
+from tests.analytics_svc.agreement.asked import Asked
+from tests.analytics_svc.agreement.computing import Facts, Row
 
 REPORTS: Mapping[str, Callable[[Facts, Asked], Row | list[Row]]] = {
     name: report
