@@ -2,11 +2,12 @@
 
 `POST /_emulator/faults` with `{"path": "/v1/subscriptions", "effect": "drop", "times": 2}` as JSON spoils the next two
 requests to that path that are to change something. `drop`: it is done, and the connection cut before the answer;
-`hold`: it is done, and no answer comes until the caller gives up; `delay`: it is done, and the answer comes a second
-later; `fail`: it is not done, but answered with a 500 that the key then repeats.
+`hold`: it is done, and no answer comes until the caller gives up; `stall`: it is not done, and no answer comes;
+`delay`: it is done, and the answer comes a second later; `fail`: it is not done, but answered with a 500 that the key
+then repeats.
 With the path `webhooks`, until it is taken back: `hold` keeps them all, `duplicate` sends each twice, `reorder` sends
-what waits newest first. `GET` lists the faults that still wait, `DELETE` takes all
-of them back, or those of one `?effect=`.
+what waits newest first. `GET` lists the faults that still wait, `DELETE` takes all of them back, or those of one
+`?effect=`.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from billing_svc.emulator.refusals import Refused
 
 WEBHOOKS = "webhooks"
 _ON_WEBHOOKS = ("hold", "duplicate", "reorder")
-_ON_REQUESTS = ("drop", "hold", "delay", "fail")
+_ON_REQUESTS = ("drop", "hold", "stall", "delay", "fail")
 _HOLD_SECONDS = 3600
 _DELAY_SECONDS = 1
 
@@ -30,7 +31,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(pattern="^(/v1/.+|webhooks)$")
-    effect: Literal["drop", "hold", "delay", "fail", "duplicate", "reorder"]
+    effect: Literal["drop", "hold", "stall", "delay", "fail", "duplicate", "reorder"]
     times: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -64,6 +65,11 @@ class Faults:
     def on_webhooks(self, effect: str) -> bool:
         """Whether that happens to webhooks for now."""
         return any((fault.path, fault.effect) == (WEBHOOKS, effect) for fault in self._waiting)
+
+    async def stall(self, request: web.Request) -> None:
+        """Keep this request from being done, if its turn has come; its caller gives up in the meantime."""
+        if self._take(request, "stall"):
+            await asyncio.sleep(_HOLD_SECONDS)
 
     async def strike(self, request: web.Request) -> None:
         """Spoil the answer to this request, which was done, if its turn has come."""

@@ -64,6 +64,7 @@ class Emulator:
     def _served_by(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
             body = (await request.read()).decode(errors="replace")
+            await self._faults.stall(request)
             answer = self._answer(request, handler, body)
             await self._faults.strike(request)
             return _response(answer, request.headers.get("Idempotency-Key", ""))

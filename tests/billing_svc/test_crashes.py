@@ -2,19 +2,22 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import grpc
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from billing_svc.models import Customer as CustomerRow
 from billing_svc.models import Subscription
 from billing_svc.settings import BillingSettings
 from svckit.errors import AlreadyExists, Unavailable
 from svckit.postgres import Database
 from svckit.rpc.status import received
-from tests.billing_svc.conftest import Start
+from tests.billing_svc.conftest import Billing, Start
 from tests.billing_svc.customer import Customer
 from tests.billing_svc.process import apart
 from tests.billing_svc.stripe_side import StripeSide
@@ -113,7 +116,7 @@ async def _subscribed(customer: Customer, plan_id: str) -> pb.Subscription | Non
         raise
 
 
-@pytest.mark.parametrize("path", _POSTS)
+@pytest.mark.parametrize("path", _POSTS[:2])
 async def test_a_process_that_is_killed_while_stripe_works_leaves_one_subscription(
     settings: BillingSettings, start: Start, stripe_side: StripeSide, path: str
 ) -> None:
@@ -135,6 +138,62 @@ async def test_a_process_that_is_killed_while_stripe_works_leaves_one_subscripti
         assert len(await stripe_side.customers(customer.id)) == 1
         assert len(await stripe_side.subscriptions(customer.id)) == 1
         assert len((await again.invoices()).invoices) == 1
+
+
+@pytest.mark.parametrize("step", ["asked", "made", "answered"])
+async def test_one_that_is_killed_while_it_subscribes_and_changes_a_plan_does_each_once(
+    settings: BillingSettings, billing: Billing, start: Start, database: Database, stripe_side: StripeSide, step: str
+) -> None:
+    """Killed with our row there: before Stripe has done it, after that, and before our own commit."""
+    new, old = billing.customer(), billing.customer()
+    before = await old.subscribe("pro")
+    await refusal(new.subscribe("pro", payment_method="pm_card_chargeDeclined"))  # Stripe knows them from now on
+    change = f"/v1/subscriptions/{(await stripe_side.subscriptions(old.id))[0].id}"
+    async with apart(settings) as (process, doomed), _locked(database, new.id, old.id, at_all=step == "answered"):
+        if step != "answered":
+            for path in ("/v1/subscriptions", change):
+                await stripe_side.spoil(path, "stall" if step == "asked" else "hold")
+        asking = [
+            asyncio.create_task(Customer(doomed.stub, new.id).subscribe("pro")),
+            asyncio.create_task(Customer(doomed.stub, old.id).update(before, "team")),
+        ]
+        if step == "answered":
+            await until(lambda: _has(stripe_side, new.id, 2000))
+            await until(lambda: _has(stripe_side, old.id, 5000))
+        else:
+            await _held(stripe_side, "/v1/subscriptions")
+            await _held(stripe_side, change)
+        process.send_signal(signal.SIGKILL)
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    async with start():
+        made = await _until_subscribed(new)
+
+        async def changed() -> bool:
+            return (await old.subscription(before.id)).plan_id == "team"
+
+        await until(changed)
+
+    assert made.status == pb.SUBSCRIPTION_STATUS_ACTIVE
+    assert len(await stripe_side.subscriptions(new.id)) == len(await stripe_side.subscriptions(old.id)) == 1
+    assert [len((await each.invoices()).invoices) for each in (new, old)] == [1, 2]
+    assert [(await each.entitlements()).plan_id for each in (new, old)] == ["pro", "team"]
+
+
+async def _has(stripe_side: StripeSide, user_id: str, amount: int) -> bool:
+    """Whether Stripe has that user subscribed at that price."""
+    found = await stripe_side.subscriptions(user_id)
+    return bool(found and found[0].items.data[0].price.unit_amount == amount)
+
+
+@asynccontextmanager
+async def _locked(database: Database, *user_ids: str, at_all: bool) -> AsyncIterator[None]:
+    """Keep everybody from following Stripe for those customers."""
+    async with database.transaction() as session:
+        if at_all:
+            rows = select(CustomerRow).where(CustomerRow.user_id.in_(user_ids))
+            await session.execute(rows.with_for_update(key_share=True))
+        yield
 
 
 async def _held(stripe_side: StripeSide, path: str) -> None:

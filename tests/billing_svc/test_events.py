@@ -73,10 +73,12 @@ async def test_a_subscription_is_told_with_its_revenue_its_payment_and_its_right
 async def test_a_year_counts_as_a_twelfth_each_month(bus: Bus, customer: Customer) -> None:
     await customer.subscribe("pro", interval=pb.INTERVAL_YEAR)
 
-    created = (await heard(bus, customer.id, last=ev.EntitlementsChanged))[0]
+    created, *_, rights = await heard(bus, customer.id, last=ev.EntitlementsChanged)
 
     assert isinstance(created, ev.SubscriptionCreated)
     assert created.mrr_after_minor == 1667
+    assert isinstance(rights, ev.EntitlementsChanged)
+    assert rights.limits.tokens_per_period == 12 * 2_000_000
 
 
 async def test_money_is_told_for_the_moment_that_stripe_booked_it(bus: Bus, customer: Customer) -> None:
