@@ -58,6 +58,10 @@ bench: install ## Measure the edge against Envoy and a direct call; writes docs/
 	$(BIN)/uv pip install --quiet --require-hashes -r locks/bench.txt
 	$(BIN)/python -m bench
 
+.PHONY: bench-streams
+bench-streams: install ## Measure many streamed answers at once; writes docs/benchmarks-streams.md
+	$(BIN)/python -m bench.streams
+
 .PHONY: fuzz
 fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
 	@$(BIN)/uv pip install --quiet --only-binary :all: --require-hashes -r locks/fuzz.txt || \

@@ -1,0 +1,125 @@
+"""Many answers streamed at once, through chat and the edge: writes docs/benchmarks-streams.md."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import proc, streams_rig
+from bench.rig import port_of, python
+from bench.streams_load import Job, Sample
+from bench.streams_rig import StreamsRig
+from svckit.local import LocalError
+
+_DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks-streams.md"
+_TEMPLATE = Path(__file__).with_name("streams.md")
+_PACE = 20  # tokens a second
+_TOKENS = 300
+_STEPS = (1, 50, 125, 250, 500, 1000, 2000)
+_BEGUN_A_SECOND = 50
+_PATIENCE = 60.0  # seconds for an answer that should take 15
+_LATE = 1000.0  # milliseconds; an answer that ends later than that does not keep the pace
+
+
+class LoadFailed(Exception):
+    """The load could not be sent to its end; the message is what it said."""
+
+
+async def measured(folder: Path, *, most: int) -> tuple[Sample, Sequence[tuple[int, Sample]]]:
+    """The provider itself, and the steps up to `most` streams."""
+    steps = [step for step in _STEPS if step <= most]
+    people = sum(steps)
+    async with streams_rig.running(folder, people=people, tokens=_TOKENS, pace=_PACE) as rig:
+        direct = await _loaded(rig, ["nobody"] * 50, direct=True)
+        found: list[tuple[int, Sample]] = []
+        begun = 0
+        for step in steps:
+            sample = await _loaded(rig, rig.people[begun : begun + step])
+            begun += step
+            found.append((step, sample))
+            sys.stdout.write(_row(str(step), sample))
+            sys.stdout.flush()
+        return direct, found
+
+
+async def _loaded(rig: StreamsRig, people: Sequence[str], *, direct: bool = False) -> Sample:
+    """Run the load in a process of its own, which never outlives this call."""
+    job = Job(
+        port=port_of(rig.provider if direct else rig.edge),
+        people=people,
+        ramp=len(people) / _BEGUN_A_SECOND,
+        tokens=_TOKENS,
+        seconds=_TOKENS / _PACE,
+        patience=_PATIENCE,
+        pids=rig.pids,
+        direct=direct,
+    )
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*python("bench.streams_load"), stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        output, errors = await process.communicate(json.dumps(asdict(job)).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise LoadFailed(errors.decode()[-2000:])
+    return Sample(**json.loads(output))
+
+
+def _row(name: str, sample: Sample) -> str:
+    figures = [_at(sample.first, 0.5), _at(sample.first, 0.99), _at(sample.late, 0.5), _at(sample.late, 0.99)]
+    cpu = [f"{sample.cpu[of]:.0f}" for of in ("chat", "edge", "Valkey")]
+    cells = [name, *figures, f"{sample.rate:.0f}", *cpu, str(sample.lost), str(sample.broken)]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _at(sorted_: Sequence[float], share: float) -> str:
+    return f"{sorted_[min(int(len(sorted_) * share), len(sorted_) - 1)]:.0f}" if sorted_ else "—"
+
+
+def _verdict(found: Sequence[tuple[int, Sample]]) -> str:
+    """In words, up to how many streams the pace was kept."""
+    kept = [step for step, each in found if not each.broken and not each.lost and float(_at(each.late, 0.99)) < _LATE]
+    told = f"Up to {max(kept)} streams at once" if kept else "At no step"
+    rest = [step for step, _ in found if not kept or step > max(kept)]
+    return f"{told} keep the pace here (99 of 100 end less than a second late)" + (
+        f"; {rest[0]} do not." if rest else "."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.streams", description=__doc__)
+    parser.add_argument("--output", type=Path, default=_DOCUMENT, help=f"where to write (default: {_DOCUMENT.name})")
+    parser.add_argument("--most", type=int, default=_STEPS[-1], help="no step beyond so many streams")
+    options = parser.parse_args()
+    if sys.platform != "linux":
+        sys.exit("the bench reads CPU time from /proc: it runs on Linux only")
+    machine = proc.machine(("aiohttp", "grpcio", "openai", "redis", "uvloop"))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            direct, found = asyncio.run(measured(Path(folder), most=options.most))
+    except (LocalError, LoadFailed) as error:
+        sys.exit(f"bench: {error}")
+    document = _TEMPLATE.read_text(encoding="utf-8").format(
+        date=datetime.now(UTC).date().isoformat(),
+        pace=_PACE,
+        tokens=_TOKENS,
+        begun=_BEGUN_A_SECOND,
+        direct=_at(direct.first, 0.5),
+        direct_p99=_at(direct.first, 0.99),
+        rows="".join(_row(str(step), sample) for step, sample in found),
+        verdict=_verdict(found),
+        machine="\n".join(f"- {name}: {value}" for name, value in machine.items()),
+    )
+    sys.stdout.write(document)
+    options.output.write_text(document, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
