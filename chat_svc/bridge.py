@@ -1,10 +1,11 @@
 """Rows as callers see them: from the tables' shape to the contract's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chatmesh.chat.v1 import chat_pb2 as pb
 
 from chat_svc import catalogue
+from chat_svc.attachment_store import Reference
 from chat_svc.endings import bill_of, finish_reason, token_usage
 from chat_svc.models import Conversation, Generation, State, Used
 from chat_svc.quota import Standing
@@ -26,7 +27,8 @@ def conversation(row: Conversation) -> pb.Conversation:
     )
 
 
-def message(told: Told) -> pb.Message:
+def message(told: Told, images: Sequence[Reference] = ()) -> pb.Message:
+    """`images` are the message's."""
     row, generation_ = told.message, told.generation
     message_ = pb.Message(
         id=row.id,
@@ -36,6 +38,8 @@ def message(told: Told) -> pb.Message:
         text=row.text,
         state=pb.STATE_DONE,
         create_time=timestamp(row.created_at),
+        parts=[*map(_image, images), *(_result(result) for result in row.tool_results or ())],
+        tool_calls=[pb.ToolCall(**call) for call in row.tool_calls or ()],
     )
     if generation_ is not None:
         message_.MergeFrom(_written_by(generation_))
@@ -113,6 +117,16 @@ def _model_usage(row: Used) -> pb.ModelUsage:
         estimated=row.estimated,
     )
     return pb.ModelUsage(provider=row.provider, model=row.model, answers=row.works, usage=used)
+
+
+def _image(reference: Reference) -> pb.ContentPart:
+    return pb.ContentPart(
+        image=pb.Image(attachment_id=reference.id, media_type=reference.media_type, size=reference.size)
+    )
+
+
+def _result(result: Mapping[str, str]) -> pb.ContentPart:
+    return pb.ContentPart(tool_result=pb.ToolResult(tool_call_id=result["call_id"], text=result["text"]))
 
 
 def _written_by(row: Generation) -> pb.Message:

@@ -1,9 +1,9 @@
-"""Which model a completion is for, and whether it can do what is asked."""
+"""Which model a completion is for, and whether a model can do what is asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chat_svc.catalogue import Catalogue, Model
-from chat_svc.providers import Prompt
+from chat_svc.providers import Image, Tool
 from svckit.errors import InvalidArgument, NotFound
 
 _UNNAMED = frozenset({"MODEL_UNKNOWN", "MODEL_RETIRED", "MODEL_UNAVAILABLE"})
@@ -22,9 +22,9 @@ def chosen(catalogue: Catalogue, name: str, *, included: Callable[[Model], bool]
         raise NotFound(error.message, reason="MODEL_NOT_FOUND", metadata=error.metadata) from None
 
 
-def refuse_what_it_lacks(model: Model, prompt: Prompt) -> None:
+def refuse_what_it_lacks(model: Model, *, images: Sequence[Image], tools: Sequence[Tool]) -> None:
     """Raises InvalidArgument (MODEL_LACKS_VISION, MODEL_LACKS_TOOLS) when the model cannot do what is asked."""
-    if "vision" not in model.capabilities and any(turn.images for turn in prompt.turns):
+    if "vision" not in model.capabilities and images:
         raise InvalidArgument.of("model", "cannot see images", reason="MODEL_LACKS_VISION")
-    if "tools" not in model.capabilities and prompt.tools:
+    if "tools" not in model.capabilities and tools:
         raise InvalidArgument.of("model", "cannot ask for tools", reason="MODEL_LACKS_TOOLS")

@@ -7,7 +7,7 @@ from datetime import datetime
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import entitlements, models, store
+from chat_svc import attachment_store, entitlements, models, store
 from chat_svc.catalogue import Model
 from chat_svc.models import Conversation, Message
 from svckit import events, outbox
@@ -90,9 +90,11 @@ async def find_message(session: AsyncSession, message_id: str, *, conversation: 
 
 async def delete(session: AsyncSession, conversation_id: str, *, owner_id: str, now: datetime) -> Sequence[str]:
     """Delete the owner's conversation with all of its messages; the ids of generations that ran. Raises NotFound."""
+    await store.lock_owner(session, owner_id)  # else a file could be sent again right while it is deleted
     conversation = await find(session, conversation_id, owner_id=owner_id, lock=True)
     running = await store.running_in(session, conversation.id)
     await store.delete_conversation(session, conversation.id)
+    await attachment_store.delete_unused(session, owner_id)
     plan = (await entitlements.allowance(session, owner_id, now=now)).plan
     deleted = events_pb2.ConversationDeleted(user_id=owner_id, conversation_id=conversation.id, plan=plan)
     await outbox.add(session, models.outbox, events.event(deleted, source="chat", about=owner_id, time=now))

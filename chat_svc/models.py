@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ARRAY,
@@ -13,13 +13,14 @@ from sqlalchemy import (
     Index,
     MetaData,
     Text,
+    UniqueConstraint,
     Uuid,
     cast,
     func,
     literal_column,
     text,
 )
-from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
+from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
 from chat_svc.words import words_of
@@ -151,6 +152,9 @@ class Message(Base):
     author: Mapped[Author] = mapped_column(Text)
     text: Mapped[str]
     created_at: Mapped[datetime]
+    # An answer's calls and a user's results, each an object with the members of providers.Call and providers.Result.
+    tool_calls: Mapped[list[dict[str, str]] | None] = mapped_column(JSONB(none_as_null=True))
+    tool_results: Mapped[list[dict[str, str]] | None] = mapped_column(JSONB(none_as_null=True))
     # The text's; written with it.
     words: Mapped[str] = mapped_column(TSVECTOR, deferred=True)
 
@@ -199,6 +203,38 @@ class Generation(Base):
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
+    # What the answer may ask for: see parts.Toolbox.
+    tools: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+
+class Attachment(Base):
+    """A file of one user, kept once however often it is sent; deleted with the last message that has it."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (UniqueConstraint("owner_id", "sha256", name="attachments_content"),)
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    owner_id: Mapped[str]
+    # Of the content.
+    sha256: Mapped[bytes]
+    media_type: Mapped[str]
+    # In bytes.
+    size: Mapped[int]
+    data: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
+class MessageAttachment(Base):
+    """Which files a message has, in their order."""
+
+    __tablename__ = "message_attachments"
+    __table_args__ = (Index("message_attachments_attachment", "attachment_id"),)
+
+    message_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(Message.id, ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    attachment_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey(Attachment.id))
 
 
 class Entitlement(Base):

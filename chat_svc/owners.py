@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import store, usage_store
+from chat_svc import attachment_store, store, usage_store
 from svckit.errors import Unauthenticated
 
 
@@ -28,5 +28,6 @@ async def forget(session: AsyncSession, owner_id: str, *, now: datetime) -> Sequ
     await store.add_deleted_owner(session, owner_id, now=now)
     running = await store.running_of(session, owner_id)
     await store.delete_conversations_of(session, owner_id)
+    await attachment_store.delete_unused(session, owner_id)
     await usage_store.delete_usage_of(session, owner_id)
     return running

@@ -1,15 +1,18 @@
 """What a model is asked: the system prompt and as much of the branch, newest first, as its window takes."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile
+from itertools import dropwhile, zip_longest
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import store
+from chat_svc import attachment_store, store
+from chat_svc.attachment_store import Reference
 from chat_svc.catalogue import Model
 from chat_svc.models import Author, Conversation, Generation, Message
-from chat_svc.providers import Prompt, Turn
+from chat_svc.parts import Toolbox
+from chat_svc.providers import Call, Prompt, Result, Turn
 from svckit.errors import InvalidArgument
 
 # Fewer bytes a token than text mostly has, in any script, so that what is estimated to fit does fit.
@@ -37,19 +40,69 @@ async def build(session: AsyncSession, generation: Generation, *, model: Model) 
     room = _room(model) - _tokens(conversation.system_prompt)
     most, each = max(room, 0) * _BYTES_PER_TOKEN, _TURN_TOKENS * _BYTES_PER_TOKEN
     newest_first: list[Message] = []
-    for message in await store.history(session, generation.user_message_id, size=most, each=each):
-        room -= _tokens(message.text)
+    history = await store.history(session, generation.user_message_id, size=most, each=each)
+    pictures = await attachment_store.references(session, [message.id for message in history])
+    for message in history:
+        room -= _tokens_of(message, images=len(pictures.get(message.id, ())))
         if newest_first and room < 0:
             break
         newest_first.append(message)
-    # Not an answer first, whose question did not fit: some models refuse that.
-    shown = list(dropwhile(lambda message: message.author == Author.ASSISTANT, reversed(newest_first)))
-    # An answer that is still being written, or that never came, says nothing.
-    turns = [Turn(message.author, message.text) for message in shown if message.text]
+    shown = _from_a_question(newest_first[::-1])
+    toolbox = Toolbox.of(generation.tools)
     asked = Prompt(
-        model=model.id, system=conversation.system_prompt, turns=turns, max_output_tokens=model.max_output_tokens
+        model=model.id,
+        system=conversation.system_prompt,
+        turns=await _turns(session, shown, pictures, model=model),
+        max_output_tokens=model.max_output_tokens,
+        tools=toolbox.tools,
+        tool_choice=toolbox.choice,
     )
     return Built(prompt=asked, tokens=tokens_of(asked, model=model), omitted=shown[0].depth)
+
+
+def calls_of(message: Message | None) -> Sequence[Call]:
+    """The tools that an answer asks for."""
+    return [Call(**call) for call in (message and message.tool_calls) or ()]
+
+
+def _from_a_question(messages: Sequence[Message]) -> Sequence[Message]:
+    """Without what must not come first: an answer, or a tool's result, whose question did not fit."""
+    late = dropwhile(lambda message: message.author == Author.ASSISTANT or message.tool_results, messages)
+    return list(late) or messages[-1:]
+
+
+async def _turns(
+    session: AsyncSession, shown: Sequence[Message], pictures: Mapping[str, Sequence[Reference]], *, model: Model
+) -> Sequence[Turn]:
+    """The messages as the model can take them: without what it does not know, and without calls that have no result."""
+    sees, calls = "vision" in model.capabilities, "tools" in model.capabilities
+    ids = [picture.id for message in shown for picture in pictures.get(message.id, ())] if sees else []
+    images = await attachment_store.images(session, ids) if ids else {}
+    turns: list[Turn] = []
+    for message, following in zip_longest(shown, shown[1:]):
+        results = _results(following) if calls and following else ()
+        answered = {result.call_id for result in results}
+        turn = Turn(
+            message.author,
+            message.text,
+            images=[images[picture.id] for picture in pictures.get(message.id, ()) if picture.id in images],
+            calls=[call for call in calls_of(message) if call.id in answered],
+            results=_results(message) if calls and message is not shown[0] else (),
+        )
+        # An answer that is still being written, or that never came, says nothing.
+        if turn.text or turn.images or turn.calls or turn.results:
+            turns.append(turn)
+    return turns
+
+
+def _results(message: Message) -> Sequence[Result]:
+    return [Result(**result) for result in message.tool_results or ()]
+
+
+def _tokens_of(message: Message, *, images: int) -> int:
+    """About how many tokens a message has, with all that comes with it."""
+    brought = [*(call.arguments for call in calls_of(message)), *(result.text for result in _results(message))]
+    return _tokens(message.text) + sum(map(_tokens, brought)) + images * _IMAGE_TOKENS
 
 
 def tokens_of(asked: Prompt, *, model: Model) -> int:

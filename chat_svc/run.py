@@ -121,7 +121,8 @@ class Run:
     async def _fitted(self, asked: Prompt, other: Model) -> Prompt:
         """The prompt for another model: never longer than the one that tokens are held back for."""
         longest = min(asked.max_output_tokens, other.max_output_tokens)
-        if other.context_tokens < self._accepted.model.context_tokens:
+        in_conversation = self._accepted.generation.conversation_id is not None
+        if in_conversation and other.context_tokens < self._accepted.model.context_tokens:
             async with self._database.transaction() as session:
                 asked = (await prompt.build(session, self._accepted.generation, model=other)).prompt
         return replace(asked, model=other.id, max_output_tokens=longest)

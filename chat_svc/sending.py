@@ -1,17 +1,31 @@
 """Accepting what is to be answered: who may ask where, and everything that is written before a model is asked."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import completing, conversations, entitlements, models, owners, prompt, quota, store, tree
+from chat_svc import (
+    attachment_store,
+    completing,
+    conversations,
+    entitlements,
+    models,
+    owners,
+    prompt,
+    quota,
+    store,
+    tree,
+)
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.entitlements import Allowance
 from chat_svc.models import Author, Conversation, Generation, Message, State
-from chat_svc.providers import Prompt
+from chat_svc.parts import NO_TOOLS, Toolbox, refuse_unasked
+from chat_svc.prompt import calls_of
+from chat_svc.providers import Image, Prompt, Result
 from chat_svc.quota import Standing, Work
 from chat_svc.texts import title_of
 from svckit import events, outbox
@@ -31,6 +45,9 @@ class Draft:
     # None: the last message of the active branch; empty: no message, this one is a first.
     parent_id: str | None = None
     idempotency_key: str = ""
+    images: Sequence[Image] = ()
+    results: Sequence[Result] = ()
+    toolbox: Toolbox = NO_TOOLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +98,8 @@ class _Asked:
     question: Message
     model: Model
     title: str = ""
+    # As a generation keeps them.
+    tools: Mapping[str, Any] | None = None
 
 
 async def repeated(session: AsyncSession, wanted: Wanted) -> Generation | None:
@@ -126,6 +145,7 @@ async def accept(
         state=State.RUNNING,
         created_at=now,
         idempotency_key=wanted.idempotency_key or None,
+        tools=asked.tools,
     )
     conversation.updated_at = now
     conversation.active_message_id = answer.id
@@ -148,7 +168,8 @@ def _complete(
     session: AsyncSession, wanted: Completion, *, catalogue: Catalogue, standing: Standing, runner: str, now: datetime
 ) -> Accepted:
     model = completing.chosen(catalogue, wanted.model, included=standing.allowance.includes)
-    completing.refuse_what_it_lacks(model, wanted.prompt)
+    images = [image for turn in wanted.prompt.turns for image in turn.images]
+    completing.refuse_what_it_lacks(model, images=images, tools=wanted.prompt.tools)
     generation = Generation(
         id=new_id(),
         owner_id=wanted.owner_id,
@@ -199,14 +220,19 @@ async def _ask(
 ) -> _Asked:
     """Write the draft's message where it goes."""
     conversation, model = await _conversation(session, draft, catalogue=catalogue, allowance=allowance, now=now)
+    completing.refuse_what_it_lacks(model, images=draft.images, tools=draft.toolbox.tools)
     parent = await _parent(session, draft, conversation)
+    refuse_unasked(draft.results, calls_of(parent))
     question = await tree.below(session, parent, conversation, author=Author.USER, text=draft.text, now=now)
     title = "" if conversation.title else title_of(draft.text)
     if title:  # else its words would be written, and indexed, anew with each message
         conversation.title = title
+    question.tool_results = [asdict(result) for result in draft.results] or None
     session.add(question)
+    await session.flush()  # before its images, which point to it
+    await attachment_store.attach(session, question, draft.images, now=now)
     await _tell_sent(session, question, plan=allowance.plan, model=model)
-    return _Asked(conversation=conversation, question=question, model=model, title=title)
+    return _Asked(conversation=conversation, question=question, model=model, title=title, tools=draft.toolbox.kept())
 
 
 async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalogue, allowance: Allowance) -> _Asked:
@@ -219,7 +245,7 @@ async def _ask_again(session: AsyncSession, retake: Retake, *, catalogue: Catalo
     question = await conversations.find_message(session, before.user_message_id or "", conversation=conversation)
     named = retake if retake.provider or retake.model else before
     model = catalogue.choose(provider=named.provider, model=named.model, included=allowance.includes)
-    return _Asked(conversation=conversation, question=question, model=model)
+    return _Asked(conversation=conversation, question=question, model=model, tools=before.tools)
 
 
 async def _conversation(

@@ -1,7 +1,7 @@
 """The RPCs of ChatService, one method each. Those that are not here are not served yet."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,9 +9,9 @@ from functools import partial
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import Message
 
 from chat_svc import (
+    attachment_store,
     bridge,
     completing,
     conversations,
@@ -31,6 +31,7 @@ from chat_svc.entitlements import Allowance
 from chat_svc.failures import error_of
 from chat_svc.generations import Generations
 from chat_svc.models import Generation, State
+from chat_svc.parts import read_parts, read_tools
 from chat_svc.sending import Completion, Draft, Retake
 from chat_svc.streams import Streams
 from chat_svc.texts import clean
@@ -166,11 +167,13 @@ class Chat(ChatServiceServicer):
                 rows = await store.oldest_of_branch(
                     session, leaf_id, conversation_id=found.id, after=after, limit=size + 1
                 )
+            images = await attachment_store.references(session, [row.message.id for row in rows[:size]])
         token = ""
         if len(rows) > size:
             next_leaf_id = rows[size].message.id if request.newest_first else leaf_id
             token = paging.branch_token(next_leaf_id, rows[size - 1].message.depth)
-        return pb.ListMessagesResponse(messages=map(bridge.message, rows[:size]), next_page_token=token)
+        messages = [bridge.message(row, images.get(row.message.id, ())) for row in rows[:size]]
+        return pb.ListMessagesResponse(messages=messages, next_page_token=token)
 
     async def RegenerateMessage(
         self, request: pb.RegenerateMessageRequest, context: Context
@@ -249,6 +252,15 @@ class Chat(ChatServiceServicer):
     ) -> pb.CancelGenerationResponse:
         return pb.CancelGenerationResponse(generation=await self._cancel(request.generation_id))
 
+    async def GetAttachment(self, request: pb.GetAttachmentRequest, context: Context) -> pb.GetAttachmentResponse:
+        async with self._database.transaction() as session:
+            found = await attachment_store.find(session, request.attachment_id, owner_id=identity.user_id())
+        if found is None:
+            raise NotFound("no such attachment")
+        name = f"{request.attachment_id}.{found.media_type.removeprefix('image/')}"
+        await context.send_initial_metadata((("content-disposition", f'inline; filename="{name}"'),))
+        return pb.GetAttachmentResponse(body=HttpBody(content_type=found.media_type, data=found.data))
+
     async def CreateChatCompletion(
         self, request: pb.CreateChatCompletionRequest, context: Context
     ) -> AsyncIterator[pb.CreateChatCompletionResponse]:
@@ -293,27 +305,21 @@ class Chat(ChatServiceServicer):
         action = request.WhichOneof("action")
         if action is None:
             raise InvalidArgument.of("action", "must be one of send, resume and cancel")
-        self._check(action, getattr(request, action))
+        with _paths_within(action):
+            self._validation.checked(getattr(request, action))
+            draft = _draft(request.send) if action == "send" else None
         if action == "cancel":
             cancelled = await self._cancel(request.cancel.generation_id)
             yield pb.ConverseResponse(generation_id=cancelled.id, cancelled=cancelled)
             return
-        if action == "send":
-            found, after = await self._generations.begin(_draft(request.send)), -1
+        if draft is not None:
+            found, after = await self._generations.begin(draft), -1
         else:
             found = await self._find_generation(request.resume.generation_id)
             after = request.resume.after if request.resume.HasField("after") else -1
         async with aclosing(await self._events(found, after=after)) as events:
             async for event in events:
                 yield pb.ConverseResponse(generation_id=found.id, event=event)
-
-    def _check(self, action: str, message: Message) -> None:
-        """Hold one action to the rules of its proto. Raises InvalidArgument with paths that begin with the action."""
-        try:
-            self._validation.checked(message)
-        except InvalidArgument as error:
-            found = [replace(violation, field=f"{action}.{violation.field}") for violation in error.violations]
-            raise InvalidArgument(f"{action}.{error.message}", violations=found) from None
 
     async def _cancel(self, generation_id: str) -> pb.Generation:
         """Stop the caller's generation if it runs; as it has ended."""
@@ -371,6 +377,16 @@ async def _each(events: Iterable[pb.GenerationEvent]) -> AsyncGenerator[pb.Gener
         yield event
 
 
+@contextmanager
+def _paths_within(action: str) -> Iterator[None]:
+    """Have the paths of what is wrong in the block begin with the action."""
+    try:
+        yield
+    except InvalidArgument as error:
+        found = [replace(violation, field=f"{action}.{violation.field}") for violation in error.violations]
+        raise InvalidArgument(f"{action}.{error.message}", reason=error.reason, violations=found) from None
+
+
 def _last_event_id(context: Context) -> int:
     """The sequence of the last event that the client has seen, as browsers send it when they connect again; else -1."""
     for key, value in context.invocation_metadata() or ():
@@ -383,8 +399,9 @@ def _last_event_id(context: Context) -> int:
 
 def _draft(request: pb.SendMessageRequest | pb.StreamMessageRequest) -> Draft:
     text = clean(request.message)
-    if not text:
-        raise InvalidArgument.of("message", "must have a character that is not NUL")
+    if not text and not request.parts:
+        raise InvalidArgument.of("message", "must have a character that is not NUL, unless there are parts")
+    images, results = read_parts(request.parts)
     return Draft(
         owner_id=identity.user_id(),
         text=text,
@@ -393,4 +410,7 @@ def _draft(request: pb.SendMessageRequest | pb.StreamMessageRequest) -> Draft:
         model=request.model,
         parent_id=request.parent_id if request.HasField("parent_id") else None,
         idempotency_key=clean(request.idempotency_key),
+        images=images,
+        results=results,
+        toolbox=read_tools(request.tools, request.tool_choice),
     )

@@ -4,7 +4,7 @@ Whoever reads for a caller names the owner: what is somebody else's is not found
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import (
@@ -37,6 +37,7 @@ from chat_svc.models import (
     State,
     searchable,
 )
+from chat_svc.providers import Call
 from chat_svc.words import query_of
 
 _LESS_WHERE_LONG = 1  # ts_rank_cd divides by the logarithm of a text's length
@@ -211,9 +212,10 @@ async def generation_of(session: AsyncSession, message: Message) -> Generation |
     return await session.scalar(select(Generation).where(Generation.message_id == message.id))
 
 
-async def write_answer(session: AsyncSession, message_id: str, *, text: str) -> None:
-    """Give an answer its text."""
-    await session.execute(update(Message).where(Message.id == message_id).values(text=text, words=searchable(text)))
+async def write_answer(session: AsyncSession, message_id: str, *, text: str, calls: Sequence[Call]) -> None:
+    """Give an answer its text and the tool calls that it ends with."""
+    values = {"text": text, "words": searchable(text), "tool_calls": [asdict(call) for call in calls] or None}
+    await session.execute(update(Message).where(Message.id == message_id).values(values))
 
 
 def _upwards(leaf_id: str, conversation_id: str, *, depth: int) -> CTE:

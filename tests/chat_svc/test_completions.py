@@ -26,6 +26,7 @@ from edge.settings import EdgeSettings
 from svckit.local import Engines
 from tests.callers import signed_in
 from tests.chat_svc.conftest import Replica
+from tests.chat_svc.pictures import PNG
 from tests.chat_svc.user import User
 from tests.waiting import until
 
@@ -33,9 +34,6 @@ MODELS = ["gpt-4.1-mini", "claude-haiku-4-5", "gemini-3.8-flash"]
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
 GOOD: dict[str, Any] = {"model": "gpt-4.1-mini", "messages": HELLO}
 LONG = "word " * 500
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 WEATHER: ChatCompletionToolParam = {
     "type": "function",
     "function": {

@@ -1354,7 +1354,7 @@ class SendMessageRequest(_message.Message):
     conversation_id: _builtins.str
     """Empty: a new conversation is made."""
     message: _builtins.str
-    """1 to 100,000 characters."""
+    """At most 100,000 characters; at least one unless there are parts."""
     provider: _builtins.str
     """Empty: the conversation's."""
     model: _builtins.str
@@ -1447,7 +1447,7 @@ class StreamMessageRequest(_message.Message):
     conversation_id: _builtins.str
     """Empty: a new conversation is made."""
     message: _builtins.str
-    """1 to 100,000 characters."""
+    """At most 100,000 characters; at least one unless there are parts."""
     provider: _builtins.str
     """Empty: the conversation's."""
     model: _builtins.str

@@ -91,7 +91,8 @@ class ChatServiceStub:
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
-    successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+    successor), not set up (MODEL_UNAVAILABLE), or cannot see the images (MODEL_LACKS_VISION) or ask for the tools
+    (MODEL_LACKS_TOOLS) of the message, a part is no image that is taken (IMAGE_UNREADABLE, IMAGE_TOO_LARGE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
     answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
     PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
@@ -230,7 +231,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     NOT_FOUND: no such conversation or parent message, or it is not the caller's.
     INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
-    successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+    successor), not set up (MODEL_UNAVAILABLE), or cannot see the images (MODEL_LACKS_VISION) or ask for the tools
+    (MODEL_LACKS_TOOLS) of the message, a part is no image that is taken (IMAGE_UNREADABLE, IMAGE_TOO_LARGE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
     answered by its provider's filter (CONTENT_FILTERED).
     FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
     PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
@@ -411,7 +413,8 @@ class ChatServiceServicer:
 
         NOT_FOUND: no such conversation or parent message, or it is not the caller's.
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN), retired (MODEL_RETIRED; the details name its
-        successor) or not set up (MODEL_UNAVAILABLE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
+        successor), not set up (MODEL_UNAVAILABLE), or cannot see the images (MODEL_LACKS_VISION) or ask for the tools
+        (MODEL_LACKS_TOOLS) of the message, a part is no image that is taken (IMAGE_UNREADABLE, IMAGE_TOO_LARGE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
         answered by its provider's filter (CONTENT_FILTERED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
         PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
