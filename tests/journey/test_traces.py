@@ -21,6 +21,11 @@ _OF_A_MESSAGE = (
     "analytics process analytics",
     "analytics INSERT events",
 )
+_OF_A_CLIENT_THAT_LEAVES = (
+    "edge POST /api/chat client_disconnected",
+    "edge chatmesh.chat.v1.ChatService/StreamMessage CANCELLED",
+    "chat chatmesh.chat.v1.ChatService/StreamMessage CANCELLED",
+)
 _OF_A_SUBSCRIPTION = (
     "edge POST /api/subscriptions",
     "billing chatmesh.billing.v1.BillingService/CreateSubscription",
@@ -37,10 +42,12 @@ async def test_one_trace_shows_all_that_a_request_sets_in_motion_and_nothing_sec
         await post(http, "/api/auth/verify-email", token=token_in(await mesh.mail_to(email)))
         await post(http, "/api/auth/signin", email=email, password=PASSWORD)
         await _ask(http, "Say hush-hush.", request_id="trace-a-message")
+        await _ask(http, "And again.", request_id="trace-a-leaver", leave=True)
         async with http.post("/api/subscriptions", json={"planId": "pro"}, headers={"X-Request-Id": "trace-a-sale"}):
             pass
 
         message = await _shown(http, "trace-a-message", _OF_A_MESSAGE)
+        await _shown(http, "trace-a-leaver", _OF_A_CLIENT_THAT_LEAVES)
         sale = await _shown(http, "trace-a-sale", _OF_A_SUBSCRIPTION)
         (session,) = [cookie.value for cookie in http.cookie_jar if cookie.key == "session"]
 
@@ -51,14 +58,16 @@ async def test_one_trace_shows_all_that_a_request_sets_in_motion_and_nothing_sec
         assert secret not in logs
 
 
-async def _ask(http: aiohttp.ClientSession, message: str, *, request_id: str) -> None:
-    """Ask, and cancel the answer after its first words: the model is real, and slow."""
+async def _ask(http: aiohttp.ClientSession, message: str, *, request_id: str, leave: bool = False) -> None:
+    """Ask, and cancel the answer after its first words, if need be after leaving: the model is real, and slow."""
     headers = {"Accept": "text/event-stream", "X-Request-Id": request_id}
     async with http.post("/api/chat", json={"message": message}, headers=headers) as response:
         async for line in response.content:
             if line.startswith(b"data:") and "messageStart" in (event := json.loads(line[5:])["event"]):
                 generation = event["messageStart"]["generationId"]
             if b"delta" in line:
+                if leave:
+                    response.close()
                 await post(http, f"/api/chat/generations/{generation}:cancel")
 
 
