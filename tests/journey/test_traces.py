@@ -69,6 +69,8 @@ async def _ask(http: aiohttp.ClientSession, message: str, *, request_id: str, le
                 if leave:
                     response.close()
                 await post(http, f"/api/chat/generations/{generation}:cancel")
+                if leave:
+                    return
 
 
 async def _shown(http: aiohttp.ClientSession, request_id: str, names: tuple[str, ...]) -> str:
