@@ -20,6 +20,7 @@ from chat_svc.servicer import Chat
 from chat_svc.settings import ChatSettings
 from chat_svc.signals import Signals
 from chat_svc.streams import Streams
+from chat_svc.titles import Titles
 from chat_svc.unread import Tolerance, Unread
 from svckit import events, postgres, process, redis_client, server
 from svckit.identity import ServiceCredential
@@ -58,6 +59,9 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
         signals = Signals(redis)
         streams = Streams(redis=redis, signals=signals)
         endings = Endings(database=database, streams=streams, catalogue=offered)
+        titles = None
+        if settings.titles_by_model:
+            titles = Titles(database=database, catalogue=offered, providers=providers)
         generations = Generations(
             database=database,
             signals=signals,
@@ -65,6 +69,7 @@ async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(second
             endings=endings,
             catalogue=offered,
             providers=providers,
+            titles=titles,
         )
         unread = Unread(generations=generations, streams=streams, tolerance=_tolerance(settings))
         leases = Leases(redis=redis, database=database, endings=endings, generations=generations)

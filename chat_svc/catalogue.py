@@ -41,6 +41,8 @@ class Model(BaseModel):
     deprecation_date: date | None = None
     # The id of the same provider's model that takes its place.
     successor: str = ""
+    # Whether it makes titles of conversations with its provider's models; the first one of the provider does.
+    titles: bool = False
     # Who answers while this one fails, in that order, each as `provider/id`.
     fallbacks: tuple[str, ...] = ()
     # The day on which the prices were read, and where.
@@ -182,6 +184,12 @@ class Catalogue:
     def find(self, *, provider: str, model: str) -> Model | None:
         """The row of a model that was chosen before; None when the catalogue has dropped it since."""
         return next((row for row in self._table.models if row.provider == provider and row.id == model), None)
+
+    def titler(self, model: Model) -> Model | None:
+        """Who makes titles of conversations with that model: one of its own provider, else a local one, else nobody."""
+        marked = [row for row in self.models if row.titles and self.answers(row)]
+        of_providers = (row for name in (model.provider, "local") for row in marked if row.provider == name)
+        return next(of_providers, None)
 
     def fallbacks(self, model: Model) -> Sequence[Model]:
         """Who may answer in its place: those that are still served, and whose provider is configured here."""

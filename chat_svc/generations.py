@@ -18,6 +18,7 @@ from chat_svc.run import Run, Stop
 from chat_svc.sending import Accepted, Wanted
 from chat_svc.signals import LOOK, Signals
 from chat_svc.streams import Narrator, Streams
+from chat_svc.titles import Titles
 from svckit import rpc
 from svckit.ids import new_id
 from svckit.postgres import Database
@@ -44,6 +45,7 @@ class Generations:
         endings: Endings,
         catalogue: Catalogue,
         providers: Mapping[str, Provider],
+        titles: Titles | None,
     ) -> None:
         self.replica = new_id()
         self._database = database
@@ -52,6 +54,7 @@ class Generations:
         self._endings = endings
         self._catalogue = catalogue
         self._providers = providers
+        self._titles = titles
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         # On the event loop's clock.
@@ -138,7 +141,7 @@ class Generations:
         return accepted.generation
 
     def _start(self, accepted: Accepted) -> None:
-        generation = accepted.generation
+        generation, titles = accepted.generation, self._titles
         run = self._runs[generation.id] = Run(
             accepted,
             fallbacks=self._catalogue.fallbacks(accepted.model),
@@ -146,8 +149,14 @@ class Generations:
             database=self._database,
             narrator=Narrator(streams=self._streams, generation_id=generation.id),
             endings=self._endings,
+            entitle=partial(self._entitle, titles, accepted) if titles else None,
         )
         self._spawn(run.run()).add_done_callback(partial(self._ended, generation.id))
+
+    def _entitle(self, titles: Titles, accepted: Accepted) -> asyncio.Task[str]:
+        looking = self._spawn(titles.improve(accepted))
+        looking.add_done_callback(_title_ended)
+        return looking
 
     def _spawn(self, work: Coroutine[object, None, WorkT]) -> asyncio.Task[WorkT]:
         """Do work that no request can cancel, and that keeps the request's ids but not its deadline."""
@@ -174,3 +183,8 @@ class Generations:
     def _interrupt(self) -> None:
         for run in self._runs.values():
             run.stop(Stop.INTERRUPTED)
+
+
+def _title_ended(looking: asyncio.Task[str]) -> None:
+    if not looking.cancelled() and (error := looking.exception()):
+        log.error("no title could be made", exc_info=error)

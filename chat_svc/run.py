@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -57,6 +57,7 @@ class Run:
         database: Database,
         narrator: Narrator,
         endings: Endings,
+        entitle: Callable[[], asyncio.Task[str]] | None,
     ) -> None:
         self._accepted = accepted
         self._fallbacks = iter(fallbacks)
@@ -64,6 +65,9 @@ class Run:
         self._database = database
         self._narrator = narrator
         self._endings = endings
+        # Begins to look for a better title.
+        self._entitle = entitle if accepted.title else None
+        self._title: asyncio.Task[str] | None = None
         self._answer = _Answer(accepted)
         self._news = asyncio.Event()
         self._stopped: Stop | None = None
@@ -150,6 +154,16 @@ class Run:
     async def _tell_news(self) -> None:
         for event in self._answer.untold():
             await self._narrator.tell(event)
+        if self._entitle is not None and self._answer.begun:  # not before: the answer's own call goes first
+            self._title, self._entitle = self._entitle(), None
+            self._title.add_done_callback(lambda _: self._news.set())
+        if self._title is not None and self._title.done():
+            await self._tell_title(self._title)
+            self._title = None
+
+    async def _tell_title(self, found: asyncio.Task[str]) -> None:
+        if not found.cancelled() and found.exception() is None and (title := found.result()):
+            await self._narrator.tell(GenerationEvent(title=chat_pb2.TitleChange(title=title)))
 
     async def _end(self, outcome: Outcome) -> None:
         """Save the end, then tell it. While the database is away, the answer waits here."""

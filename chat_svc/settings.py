@@ -38,6 +38,8 @@ class ChatSettings(Settings):
     model_total_timeout: PositiveFloat = 600
     # Seconds before a provider that failed is asked a second time; four times that before the third and last.
     model_retry_pause: PositiveFloat = 0.5
+    # Whether a model is asked for titles; else they are the first words.
+    titles_by_model: bool = True
     # Seconds without a reader after which an answer is left behind, and after which it is stopped.
     unread_answer_grace: PositiveFloat = 30
     unread_answer_timeout: PositiveFloat = 300

@@ -36,6 +36,7 @@ from chat_svc.models import (
     Reservation,
     State,
     searchable,
+    title_words,
 )
 from chat_svc.providers import Call
 from chat_svc.words import query_of
@@ -137,6 +138,13 @@ async def search_conversations(
 async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
     """Mark it as used now, and hold it against other changes until the transaction ends."""
     await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(updated_at=now))
+
+
+async def retitle(session: AsyncSession, conversation_id: str, title: str, *, instead_of: str) -> bool:
+    """Give the conversation a title in place of that one; False if it has another by now, or is deleted."""
+    columns = {"title": title, "words": title_words(title)}
+    statement = update(Conversation).where(Conversation.id == conversation_id, Conversation.title == instead_of)
+    return await session.scalar(statement.values(columns).returning(Conversation.id)) is not None
 
 
 async def delete_conversation(session: AsyncSession, conversation_id: str) -> None:

@@ -1,6 +1,11 @@
 """Texts of users and models, made fit to be kept: PostgreSQL takes no NUL and UTF-8 no lone surrogate."""
 
+import re
+
 TITLE_LENGTH = 60
+
+# Marks of headings and emphasis, "Title:", quotation marks of any kind, a full stop at the end.
+_AROUND = re.compile(r"""^[\s#*_>-]*(?:title\s*:)?[\s#*_"'“”„«»`]*|[\s*_"'“”«»`.。]*$""", re.IGNORECASE)
 
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 
@@ -31,6 +36,12 @@ class Cleaner:
         """What is still held when the text has ended."""
         held, self._held = self._held, ""
         return clean(held)
+
+
+def title_in(answer: str) -> str:
+    """The title that a model was asked for: its first line, without what models like to put around it."""
+    lines = (_AROUND.sub("", line) for line in answer.splitlines())
+    return title_of(next(filter(None, lines), ""))
 
 
 def title_of(message: str) -> str:

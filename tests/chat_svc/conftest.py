@@ -64,6 +64,7 @@ async def settings(
             "google_api_key": "test",
             "google_base_url": llmock_server.base_url("gemini"),
             "model_retry_pause": 0.01,
+            "titles_by_model": False,
         }
     )
 
