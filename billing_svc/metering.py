@@ -98,7 +98,7 @@ async def open_period(session: AsyncSession, row: Subscription, *, plans: Plans)
         subscription_id=row.id,
         starts_at=row.current_period_start,
         ends_at=row.current_period_end,
-        included=plan.tokens_per_month * (12 if row.interval == "year" else 1),
+        included=plan.tokens_per(row.interval),
         per_1000_minor=plan.overage_per_1000_tokens.get(row.currency, 0),
         currency=row.currency,
     )

@@ -13,7 +13,7 @@ from billing_svc.refunding import Refunding, Wanted
 from billing_svc.repeats import Asked, FirstAnswers
 from billing_svc.servicer.bridge import payment_message, refund_message
 from billing_svc.servicer.caching import NO_STORE
-from billing_svc.servicer.texts import refuse_nul
+from billing_svc.servicer.texts import refuse_card_numbers, refuse_nul
 from svckit import identity, paging
 from svckit.errors import InvalidArgument, NotFound
 from svckit.postgres import Database
@@ -33,7 +33,8 @@ class PaymentRpcs(BillingServiceServicer):
         if not request.idempotency_key:
             message = "must be there, or an Idempotency-Key header: it keeps a repeat from charging twice"
             raise InvalidArgument.of("idempotency_key", message, reason="IDEMPOTENCY_KEY_REQUIRED")
-        refuse_nul(request, "description", "payment_method", "idempotency_key")
+        refuse_nul(request, "description", "idempotency_key")
+        refuse_card_numbers(request, "description", "idempotency_key")
         asked = Asked.of(request, user_id=identity.user_id())
         answer = await self.first_answers.recall(asked, pb.CreatePaymentResponse)
         if answer is None:
@@ -68,6 +69,7 @@ class PaymentRpcs(BillingServiceServicer):
 
     async def RefundPayment(self, request: pb.RefundPaymentRequest, context: Context) -> pb.RefundPaymentResponse:
         refuse_nul(request, "reason", "idempotency_key")
+        refuse_card_numbers(request, "reason", "idempotency_key")
         asked = Asked.of(request, user_id=identity.user_id())
         answer = await self.first_answers.recall(asked, pb.RefundPaymentResponse)
         if answer is None:

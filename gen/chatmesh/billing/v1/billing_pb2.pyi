@@ -1211,7 +1211,7 @@ class CreatePaymentRequest(_message.Message):
     PAYMENT_METHOD_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     description: _builtins.str
-    """At most 500 characters."""
+    """At most 500 characters, and no card's number (reason CARD_NUMBER_REFUSED)."""
     payment_method: _builtins.str
     """Stripe's id of the card to charge, `pm_…`; empty: the customer's default."""
     idempotency_key: _builtins.str
@@ -1410,7 +1410,7 @@ class RefundPaymentRequest(_message.Message):
     amount_minor: _builtins.int
     """In minor units; 0: all that is left."""
     reason: _builtins.str
-    """At most 500 characters; `duplicate`, `fraudulent` and `requested_by_customer` are Stripe's own words for it."""
+    """At most 500 characters and no card's number (reason CARD_NUMBER_REFUSED); `duplicate`, `fraudulent` and `requested_by_customer` are Stripe's own words for it."""
     idempotency_key: _builtins.str
     """Made by the client."""
     def __init__(
