@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from chat_svc.catalogue import Model
 from chat_svc.providers import Prompt, Usage
 
-_CHARACTERS_PER_TOKEN = 4
+_BYTES_PER_TOKEN = 4
+# No answer has as many; a provider that says so is not to break the end of one.
+_MOST_TOKENS = 10**9
 _MILLION = 1_000_000
 
 NOTHING = Usage(input_tokens=0, output_tokens=0)
@@ -34,9 +36,8 @@ def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model 
     if not text and (usage is None or not whole):
         return Bill(usage=NOTHING, cost_micros=0, estimated=False)
     estimated = usage is None or not whole
-    if usage is None:
-        usage = _estimate(prompt, text)
-    elif not whole:
+    usage = _estimate(prompt, text) if usage is None else _plausible(usage)
+    if not whole:
         usage = replace(usage, output_tokens=max(usage.output_tokens, estimated_tokens([text])))
     return Bill(usage=usage, cost_micros=cost_micros(usage, model) if model else 0, estimated=estimated)
 
@@ -54,10 +55,27 @@ def cost_micros(usage: Usage, model: Model) -> int:
 
 
 def estimated_tokens(texts: Iterable[str]) -> int:
-    """About how many tokens the texts are: one for four characters."""
-    return sum(-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts)
+    """About how many tokens the texts are: one for four bytes, which suits all scripts better than characters do."""
+    return sum(-(-len(text.encode()) // _BYTES_PER_TOKEN) for text in texts)
 
 
 def _estimate(prompt: Prompt | None, text: str) -> Usage:
     asked = (prompt.system, *(turn.text for turn in prompt.turns)) if prompt else ()
     return Usage(input_tokens=estimated_tokens(asked), output_tokens=estimated_tokens([text]))
+
+
+def _plausible(usage: Usage) -> Usage:
+    """The figures, but no less than nothing, and no part more than the whole: what is charged must not become less."""
+    whole_input, whole_output = _within(usage.input_tokens, _MOST_TOKENS), _within(usage.output_tokens, _MOST_TOKENS)
+    cached = _within(usage.cached_input_tokens, whole_input)
+    return Usage(
+        input_tokens=whole_input,
+        output_tokens=whole_output,
+        cached_input_tokens=cached,
+        cache_write_tokens=_within(usage.cache_write_tokens, whole_input - cached),
+        reasoning_tokens=_within(usage.reasoning_tokens, whole_output),
+    )
+
+
+def _within(count: int, most: int) -> int:
+    return min(max(count, 0), most)

@@ -1,14 +1,19 @@
 """What answers cost, to the millionth of a dollar."""
 
 from datetime import date
+from fractions import Fraction
+from math import floor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chat_svc.accounting import NOTHING, bill, cost_micros
 from chat_svc.catalogue import Model
 from chat_svc.models import Author
 from chat_svc.providers import Prompt, Turn, Usage
 
+PARTS = ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 MODEL = Model(
     id="m",
     provider="p",
@@ -44,7 +49,38 @@ def test_cached_and_cache_written_tokens_have_their_own_price_and_halves_round_u
     assert cost_micros(usage, MODEL) == micros
 
 
-def test_without_figures_of_the_provider_four_characters_are_a_token() -> None:
+@given(st.data())
+def test_a_cost_is_the_exact_one_rounded_half_up_to_a_whole_number(data: st.DataObject) -> None:
+    counts = st.integers(0, 10**9)
+    cached, written, plain, output = (data.draw(counts) for _ in range(4))
+    prices = [data.draw(st.integers(0, 10**9)) for _ in range(4)]
+    names = ("input", "cached_input", "cache_write", "output")
+    priced = {f"{name}_micros_per_million": price for name, price in zip(names, prices, strict=True)}
+    usage = Usage(
+        input_tokens=plain + cached + written,
+        output_tokens=output,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+    )
+
+    charged = cost_micros(usage, MODEL.model_copy(update=priced))
+
+    pairs = zip((plain, cached, written, output), prices, strict=True)
+    exact = sum((Fraction(count * price, 1_000_000) for count, price in pairs), Fraction(0))
+    assert charged == floor(exact + Fraction(1, 2))
+
+
+@given(st.builds(Usage, **dict.fromkeys(("input_tokens", "output_tokens", *PARTS), st.integers(-(2**70), 2**70))))
+def test_figures_that_cannot_be_are_never_charged_below_nothing_nor_more_than_is_kept(told: Usage) -> None:
+    charged = bill(told, prompt=PROMPT, text="some", model=MODEL)
+
+    usage = charged.usage
+    assert 0 <= usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens < 2**31
+    assert 0 <= usage.reasoning_tokens <= usage.output_tokens < 2**31
+    assert 0 <= charged.cost_micros < 2**63
+
+
+def test_without_figures_of_the_provider_four_bytes_are_a_token() -> None:
     charged = bill(None, prompt=PROMPT, text="123456789", model=MODEL)
 
     assert charged.usage == Usage(input_tokens=4, output_tokens=3)

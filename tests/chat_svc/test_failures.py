@@ -228,10 +228,13 @@ async def test_a_failed_answer_does_not_count_as_running(user: User, provider: L
     assert (await user.send()).message.state == pb.STATE_DONE
 
 
-async def test_what_neither_database_nor_wire_can_carry_loses_no_answer(user: User, provider: LLMock) -> None:
+@pytest.mark.parametrize("model", ["smollm2-135m", "claude-haiku-4-5", "gemini-3.8-flash"])
+async def test_what_neither_database_nor_wire_can_carry_loses_no_answer(
+    user: User, provider: LLMock, model: str
+) -> None:
     provider.reply("nul:\0 lone:\ud83d end")
 
-    events = [event async for event in user.stream("also \0 here")]
+    events = [event async for event in user.stream("also \0 here", model=model)]
 
     question, answer = (await user.messages(events[0].message_start.conversation_id)).messages
     assert question.text == "also  here"

@@ -1,6 +1,7 @@
 """Live answers: their events, and who may come and go while they are written."""
 
 import asyncio
+import time
 from contextlib import aclosing
 
 import grpc
@@ -40,14 +41,16 @@ async def test_the_deltas_are_the_text_that_is_kept(user: User, provider: LLMock
     assert (answer.state, answer.finish_reason) == (pb.STATE_DONE, pb.FINISH_REASON_STOP)
 
 
-async def test_text_that_comes_fast_is_batched(user: User, provider: LLMock) -> None:
-    provider.reply(LONG)
+async def test_text_that_comes_fast_is_told_at_most_every_15_milliseconds(user: User, provider: LLMock) -> None:
+    provider.reply("word " * 1000)
 
+    began = time.monotonic()
     events = [event async for event in user.stream()]
+    took = time.monotonic() - began
 
     deltas = [event for event in events if event.HasField("delta")]
-    assert text(events) == LONG
-    assert len(deltas) < 100
+    assert text(events) == "word " * 1000
+    assert len(deltas) <= took / 0.015 + 2  # the first and the last wait for nothing
 
 
 async def test_an_answer_that_reached_its_longest_length_says_so(user: User, provider: LLMock) -> None:
