@@ -18,8 +18,8 @@ _CHOICES = {
     "LOG_FORMAT": get_args(logs.Format),
 }
 
-# Spans are to be seen at once, and nothing waits for an edge that has stopped; in milliseconds and seconds.
-_SOON = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+# In milliseconds: spans are to be seen at once.
+_SOON = {"OTEL_BSP_SCHEDULE_DELAY": "500"}
 
 
 def given(environ: Mapping[str, str], *, folder: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ import sentry_sdk
 from structlog.typing import EventDict, WrappedLogger
 
 from svckit.scrubbing import scrubbed
+from svckit.settings import SettingsError
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -22,7 +23,7 @@ _TAGS = ("service", "method", "request_id", "trace_id", "loop", "consumer")
 
 @contextmanager
 def reporting(dsn: str, *, name: str, environment: str) -> Iterator[None]:
-    """Report what goes wrong in the block, as the process called `name`. Raises ValueError for a DSN that is none."""
+    """Report what goes wrong in the block, as the process called `name`. Raises SettingsError for a wrong DSN."""
     try:
         sentry_sdk.init(
             dsn,
@@ -40,7 +41,7 @@ def reporting(dsn: str, *, name: str, environment: str) -> Iterator[None]:
             before_send=_scrub,
         )
     except sentry_sdk.utils.BadDsn as error:
-        raise ValueError(str(error)) from None
+        raise SettingsError([f"SENTRY_DSN: {error}"]) from None
     try:
         yield
     finally:

@@ -74,12 +74,9 @@ def _reported(name: str) -> Iterator[None]:
     from svckit import error_reports  # here, because it costs a tenth of a second
 
     level, format_ = log_settings()
-    try:
-        with error_reports.reporting(dsn, name=name, environment=environment):
-            logs.configure(name, level=level, format_=format_, report=error_reports.report)
-            yield
-    except ValueError as error:
-        raise SettingsError([f"SENTRY_DSN: {error}"]) from error
+    with error_reports.reporting(dsn, name=name, environment=environment):
+        logs.configure(name, level=level, format_=format_, report=error_reports.report)
+        yield
 
 
 def _traced(name: str) -> AbstractContextManager[None]:

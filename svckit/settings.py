@@ -86,9 +86,10 @@ def log_settings() -> tuple[logs.Level, logs.Format]:
 
 
 def otlp_endpoint() -> str:
-    """OTEL_EXPORTER_OTLP_ENDPOINT, empty where tracing is off; it begins before a process loads its settings."""
-    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    return "" if off else os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    """Where spans go, empty where tracing is off; it begins before a process loads its settings."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return ""
+    return os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 
 
 def sentry() -> tuple[str, str]:

@@ -5,13 +5,14 @@ OTEL_TRACES_SAMPLER and …_ARG, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME, OT
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from threading import Thread
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http import trace_exporter as exporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -34,14 +35,16 @@ from svckit.telemetry import Attributes, Kind, Recording, TraceParent
 ERROR_TYPE = "error.type"
 
 _KINDS: Mapping[Kind, SpanKind] = {kind: SpanKind[kind.name] for kind in Kind}
-_LAST_SPANS_SECONDS = 3.0
+_LAST_SPANS_SECONDS = 2.0
 _MOST_LINKS = 128  # of one span; the SDK would keep the last ones, too
 
 
 @contextmanager
 def exporting(name: str) -> Iterator[None]:
     """Send the block's spans, as those of the service `name`, to where the environment says."""
-    with recording(name, BatchSpanProcessor(OTLPSpanExporter())):
+    # Each further try would be a line of its own; what was given up still is one.
+    logging.getLogger(exporter.__name__).setLevel(logging.ERROR)
+    with recording(name, BatchSpanProcessor(exporter.OTLPSpanExporter())):
         yield
 
 

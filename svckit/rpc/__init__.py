@@ -1,7 +1,7 @@
 """What happens around every RPC that a process serves, each thing in a file of its own.
 
-From the outside in: `log` (ids, one line, one measurement) → `errors` (what was raised becomes a status) → `shedding`
-→ `access` (who calls, and may they) → `deadline` → `validation` (the proto's rules) → the handler.
+From the outside in: `log` (ids, one line, one measurement, one span) → `errors` (what was raised becomes a status) →
+`shedding` → `access` (who calls, and may they) → `deadline` → `validation` (the proto's rules) → the handler.
 """
 
 from collections.abc import Sequence
