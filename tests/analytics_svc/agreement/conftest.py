@@ -27,25 +27,29 @@ def facts() -> list[Fact]:
 async def year(
     tmp_path_factory: pytest.TempPathFactory, engines: Engines, auth_address: str
 ) -> AsyncIterator[Analytics]:
-    """Half of the year was counted by the version before, so that the views are filled; the rest comes as events."""
+    """Half of the year was counted by the version before, so that the views are filled; the rest comes as events.
+
+    Who was deleted is forgotten: no figure may change by that.
+    """
     given = {"DATABASE_URL": engines.database_url, "REDIS_URL": engines.redis_url}
     async with (
         Home.opened(Path(tmp_path_factory.mktemp("year"))) as home,
         local.engines(home, durable=False, given=given) as own,
     ):
         environment = environment_of(home, own, auth_address)
-        await _counted_before(environment["CLICKHOUSE_URL"])
+        await _run("tests.analytics_svc.agreement.before", environment["CLICKHOUSE_URL"])
         service = service_of(home, environment)
         await service.start()
         async with clients.channel(service.url, services=[SERVICE]) as channel:
             analytics = Analytics(AnalyticsServiceStub(channel))
             await _count_the_rest(own.nats_url, analytics)
+            await _run("analytics_svc", "forget", environment=environment)
             yield analytics
         await service.stop()
 
 
-async def _counted_before(url: str) -> None:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.analytics_svc.agreement.before", url)
+async def _run(module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, env=environment)
     assert await process.wait() == 0
 
 

@@ -1,5 +1,6 @@
 """Reports on people, computed from the facts."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -33,7 +34,8 @@ def GetSignups(facts: Facts, asked: Asked) -> list[Row]:
     ]
 
 
-def GetTopUsers(facts: Facts, asked: Asked) -> list[Row]:
+def GetTopUsers(facts: Facts, asked: Asked, shown: Callable[[str], str] = str) -> list[Row]:
+    """`shown` is how the id of a person is shown."""
     chosen = asked.chosen(of(facts, pb.MessageSent, *ANSWERS))
     last = {fact.message.user_id: fact.time for fact in of(facts, pb.MessageSent)}  # type: ignore[attr-defined]
     rows: list[Row] = []
@@ -41,7 +43,7 @@ def GetTopUsers(facts: Facts, asked: Asked) -> list[Row]:
         usages = [message.usage for message in messages if isinstance(message, ANSWERS)]
         rows.append(
             {
-                "user_id": user,
+                "user_id": shown(user),
                 "messages": len(messages) - len(usages),
                 "tokens": sum(usage.tokens_in + usage.tokens_out for usage in usages),
                 "cost_micros": sum(usage.cost_micros for usage in usages),
