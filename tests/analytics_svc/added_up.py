@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from chatmesh.events.v1 import events_pb2 as pb
@@ -25,6 +26,12 @@ _VIEWS = {
     "tokens": "SELECT provider, sum(tokens_in + tokens_out) FROM model_15m GROUP BY provider",
     "cost": "SELECT plan, sum(cost_micros) FROM chat_15m GROUP BY plan HAVING sum(cost_micros) > 0",
     "revenue": "SELECT currency, type, sum(amount_minor) FROM revenue_15m GROUP BY currency, type",
+    "usage": "SELECT user_id, sum(messages) FROM user_usage_15m GROUP BY user_id HAVING sum(messages) > 0",
+    "lifecycle": "SELECT user_id, toUnixTimestamp64Milli(min(first_message)) AS first FROM user_lifecycle"
+    " GROUP BY user_id HAVING first < toUnixTimestamp64Milli(toDateTime64('2200-01-01 00:00:00', 3, 'UTC'))",
+    "conversation": "SELECT conversation_id, sum(messages) FROM conversations GROUP BY conversation_id"
+    " HAVING sum(messages) > 0",
+    "subscription": "SELECT subscription_id, argMaxMerge(plan), 1 FROM subscription_state GROUP BY subscription_id",
     "mrr": "SELECT user_id, argMax(mrr_after_minor, (ts, seq)) FROM mrr_changes FINAL GROUP BY user_id",
 }
 
@@ -54,6 +61,8 @@ def _add(figures: Counter[tuple[object, ...]], type_: str, fact: Any) -> None:
         figures["users", type_] += 1
     elif isinstance(fact, pb.MessageSent):
         figures["messages", fact.plan] += 1
+        figures["usage", fact.user_id] += 1
+        figures["conversation", fact.conversation_id] += 1
     elif isinstance(fact, pb.ConversationCreated):
         figures["conversations", fact.plan] += 1
     elif isinstance(fact, _ANSWERS):
@@ -66,14 +75,21 @@ def _add(figures: Counter[tuple[object, ...]], type_: str, fact: Any) -> None:
 
 
 def _people(happened: Iterable[Event]) -> Figures:
+    """Who was active on which day, and when each person was for the first time."""
     days: dict[str, set[str]] = {}
+    first: dict[str, datetime] = {}
     for event in happened:
         if event.subject == "ev.chat.message.sent":
             days.setdefault(event.time.date().isoformat(), set()).add(event.about)
-    return {("active", day): len(people) for day, people in days.items()}
+            first[event.about] = min(event.time, first.get(event.about, event.time))
+    figures: Figures = {("active", day): len(people) for day, people in days.items()}
+    figures |= {("lifecycle", user): round(moment.timestamp() * 1000) for user, moment in first.items()}
+    return figures
 
 
 def _subscribers(happened: Iterable[Event]) -> Figures:
     changes = [event for event in happened if event.subject == "ev.billing.subscription.changed"]
-    last = {event.about: unpack(event) for event in sorted(changes, key=lambda event: event.time)}
-    return {("mrr", user): getattr(change, "mrr_after_minor", 0) for user, change in last.items()}
+    last: dict[str, Any] = {event.about: unpack(event) for event in sorted(changes, key=lambda event: event.time)}
+    return {("mrr", user): change.mrr_after_minor for user, change in last.items()} | {
+        ("subscription", change.subscription_id, change.plan_after): 1 for change in last.values()
+    }

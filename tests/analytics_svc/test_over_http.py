@@ -129,7 +129,7 @@ async def test_somebody_deleted_is_forgotten_and_still_counted(remote: Remote) -
 
 def named(figures: added_up.Figures) -> added_up.Figures:
     """Those that are not about one person."""
-    return {key: figure for key, figure in figures.items() if key[0] != "mrr"}
+    return {key: figure for key, figure in figures.items() if key[0] not in ("mrr", "usage", "lifecycle")}
 
 
 async def whereabouts(warehouse: ClickHouse, user_id: str) -> list[str]:
