@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mesh import analytics_command, auth_command, seed_demo, service_token, settings
+from mesh.demo import YEAR
 from mesh.processes import CREATE_ADMIN, ROTATE_KEYS
 from mesh.up import up
 from svckit.local import LocalError
@@ -29,7 +30,10 @@ def main() -> None:
             case "analytics":
                 sys.exit(asyncio.run(analytics_command.run(options.task, given=given, folder=folder)))
             case "seed-demo":
-                asyncio.run(seed_demo.run(again=options.again, given=given, folder=folder, output=sys.stdout))
+                running = seed_demo.run(
+                    days=options.days, again=options.again, given=given, folder=folder, output=sys.stdout
+                )
+                asyncio.run(running)
             case "service-token":
                 token = service_token.make(options.name, minutes=options.minutes, given=given, folder=folder)
                 sys.stdout.write(f"{token}\n")
@@ -50,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         "task", choices=("rebuild", "audit", "forget"), help="make the views anew; compare them; forget the deleted"
     )
     demo = commands.add_parser("seed-demo", help="publish a made-up year of events, so that reports show something")
-    demo.add_argument("--again", action="store_true", help="add another year although there is one")
+    demo.add_argument("--days", type=int, default=YEAR, help="how many, up to now: 1 to 365, which is the default")
+    demo.add_argument("--again", action="store_true", help="add another one although there is one")
     token = commands.add_parser("service-token", help="make a short-lived service token for an internal program")
     token.add_argument("name", metavar="NAME", help="the program's name, for the services' logs")
     token.add_argument("--minutes", type=int, default=10, help="how long it counts: 1 to 60, default 10")

@@ -1,4 +1,4 @@
-"""A year of a small chat product, made up: who signs up, what people ask, what they pay, who leaves.
+"""A year or less of a small chat product, made up: who signs up, what people ask, what they pay, who leaves.
 
 The same seed and end make the same events, with the same ids. It is believable, not true: rates are round numbers.
 """
@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from svckit import events
 from svckit.events import Event
 
-DAYS = 365
+YEAR = 365
 
 # Model, provider, millionths of a dollar a thousand tokens, milliseconds a token, and its share at the start and end.
 _MODELS = (
@@ -37,6 +37,7 @@ _HOURS = (3, 2, 2, 1, 1, 1, 2, 4, 8, 11, 12, 11, 10, 11, 12, 13, 13, 12, 11, 10,
 @dataclass(slots=True)
 class _Person:
     id: str
+    since: int
     keenness: float
     plan: str = "free"
     currency: str = "USD"
@@ -49,26 +50,28 @@ class _Person:
         return _PRICES.get(self.plan, 0)
 
 
-class Year:
-    """The year up to `end`; `seed` makes another one."""
+class Story:
+    """So many days up to `end`, from the first customer on; another `seed` makes another story."""
 
-    def __init__(self, *, end: datetime, seed: int = 1) -> None:
+    def __init__(self, *, end: datetime, days: int = YEAR, seed: int = 1) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - makes up a story, not a secret
-        self._start = end - timedelta(days=DAYS)
+        self._start = end - timedelta(days=days)
+        self._length = days
         self._people: list[_Person] = []
         self._day = 0
 
     def days(self) -> Iterator[tuple[datetime, list[Event]]]:
         """Each day with its events, in the order of time."""
-        for self._day in range(DAYS):
-            day = self._start + timedelta(days=self._day)
+        for number in range(self._length):
+            self._day = number
+            day = self._start + timedelta(days=number)
             happened = [*self._signups(), *self._changes(), *self._chats(_WEEKDAYS[day.weekday()])]
             yield day, sorted(happened, key=lambda event: event.time)
 
     def _signups(self) -> Iterator[Event]:
-        expected = 0.8 + 3.2 * self._day / DAYS
+        expected = 0.8 + 3.2 * self._day / self._length
         for _ in range(self._about(expected)):
-            person = _Person(self._id(), keenness=self._chance.betavariate(1.2, 4))
+            person = _Person(self._id(), since=self._day, keenness=self._chance.betavariate(1.2, 4))
             person.currency = "EUR" if self._chance.random() < 0.2 else "USD"
             self._people.append(person)
             at = self._moment()
@@ -78,7 +81,7 @@ class Year:
 
     def _changes(self) -> Iterator[Event]:
         """What becomes of subscriptions and accounts."""
-        for person in list(self._people):
+        for person in self._known():
             if person.subscription:
                 yield from self._customer(person)
             elif self._chance.random() < 0.0022 * (1 + 3 * person.keenness):
@@ -86,6 +89,10 @@ class Year:
             elif self._chance.random() < 0.0004:
                 self._people.remove(person)
                 yield self._fact(pb.UserDeleted(user_id=person.id), person, self._moment())
+
+    def _known(self) -> list[_Person]:
+        """Who signed up on a day before: nobody does anything sooner than that."""
+        return [person for person in self._people if person.since < self._day]
 
     def _subscribe(self, person: _Person) -> Iterator[Event]:
         person.plan = "team" if self._chance.random() < 0.2 else "pro"
@@ -174,7 +181,7 @@ class Year:
         person.plan, person.subscription = "free", ""
 
     def _chats(self, weekday: float) -> Iterator[Event]:
-        for person in self._people:
+        for person in self._known():
             eager = person.keenness * (0.8 if person.subscription else 0.35) * weekday
             if self._chance.random() < eager:
                 yield from self._conversation(person)
@@ -193,7 +200,7 @@ class Year:
 
     def _exchange(self, person: _Person, conversation: str, at: datetime) -> Iterator[Event]:
         """A message and what became of its answer."""
-        passed = self._day / DAYS
+        passed = self._day / self._length
         weights = [first + (last - first) * passed for *_, first, last in _MODELS]
         [(model, provider, price, pace, *_)] = self._chance.choices(_MODELS, weights)
         common = {"user_id": person.id, "conversation_id": conversation, "plan": person.plan}

@@ -1,4 +1,4 @@
-"""Fills the mesh with a made-up year of events, by the way that all events take: JetStream, then analytics."""
+"""Fills the mesh with made-up events, a year of them, by the way that all events take: JetStream, then analytics."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from nats.js.errors import BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from mesh import state
-from mesh.demo import Year
+from mesh.demo import YEAR, Story
 from mesh.processes import ADMIN_OFFSET
 from svckit import events
 from svckit.events import Bus, Event
@@ -28,31 +28,33 @@ _PATIENCE_SECONDS = 600
 _BACKLOG = re.compile(r"^analytics_backlog_events (\S+)$", re.MULTILINE)
 
 
-async def run(*, again: bool, given: Mapping[str, str], folder: Path, output: TextIO) -> None:
-    """Publish the year up to now, and wait until it is counted.
+async def run(*, days: int, again: bool, given: Mapping[str, str], folder: Path, output: TextIO) -> None:
+    """Publish the days up to now, and wait until they are counted.
 
     Raises LocalError in production, when no mesh runs, and when it was done before, unless `again`, which adds
-    another, different year of the same length.
+    another, different story.
     """
     told = {**given, **({} if given.get("NATS_URL") else state.read(folder))}
     if told.get("CHATMESH_ENV") == "production":
         raise LocalError("seed-demo makes things up: it does not run with CHATMESH_ENV=production")
+    if not 1 <= days <= YEAR:
+        raise LocalError(f"--days: from 1 to {YEAR}")
     async with events.connected(told["NATS_URL"], name="seed-demo") as bus:
         jetstream = await bus.jetstream()
         store = await _store(jetstream)
         times = await _times(store)
         if times and not again:
-            raise LocalError("the demo's year is there already; --again adds another one to it")
-        # Before the first event: whoever stops in between has a part of the year, and is told so.
+            raise LocalError("the demo is there already; --again adds another one to it")
+        # Before the first event: whoever stops in between has a part of it, and is told so.
         await store.put(_KEY, str(times + 1).encode())
-        await _publish(bus, Year(end=_end_of_today(), seed=times + 1), output)
+        await _publish(bus, Story(end=_end_of_today(), days=days, seed=times + 1), output)
     await _until_counted(told, output)
 
 
-async def _publish(bus: Bus, year: Year, output: TextIO) -> None:
+async def _publish(bus: Bus, story: Story, output: TextIO) -> None:
     total, month, of_month, waiting = 0, "", 0, list[Event]()
     now = datetime.now(UTC)
-    for day, planned in year.days():
+    for day, planned in story.days():
         happened = [event for event in planned if event.time <= now]
         if (begun := f"{day:%B %Y}") != month:
             _show(output, month, of_month)
