@@ -14,7 +14,7 @@ from statistics import median
 
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 
-from bench import analytics_rig, proc
+from bench import analytics_rig, ingest, proc
 from bench.analytics_rig import SERVICES, AnalyticsRig
 from bench.rig import python
 from svckit.local import LocalError
@@ -98,6 +98,8 @@ async def _sections() -> str:
         columns = ("report", "month p50", "month p95", "year, cold", "year p50", "year p95", "raw events, year")
         line = f"| {' | '.join(columns)} |\n| --- |{' ---: |' * (len(columns) - 1)}\n"
         sections.append(head + line + table)
+    with tempfile.TemporaryDirectory() as folder:
+        sections.append(await ingest.section(Path(folder)))
     return "\n".join(sections)
 
 

@@ -31,10 +31,14 @@ _NO_DATABASE = "postgresql://127.0.0.1/none"  # analytics has none
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyticsRig:
-    """The service as an analyst calls it; `start_seconds` is what it took to make the views, and all else."""
+    """The service as an analyst calls it, and the NATS that it hears of events by.
+
+    `start_seconds` is what it took to make the views, and all else.
+    """
 
     stub: "AnalyticsServiceAsyncStub"
     metadata: tuple[tuple[str, str], ...]
+    nats_url: str
     start_seconds: float
 
 
@@ -62,7 +66,9 @@ async def running(folder: Path, *, clickhouse: Path) -> AsyncIterator[AnalyticsR
         stack.push_async_callback(service.stop)
         seconds = time.perf_counter() - started
         channel = await stack.enter_async_context(clients.channel(service.url, services=SERVICES))
-        yield AnalyticsRig(stub=AnalyticsServiceStub(channel), metadata=_analyst(key), start_seconds=seconds)
+        yield AnalyticsRig(
+            stub=AnalyticsServiceStub(channel), metadata=_analyst(key), nats_url=engines.nats_url, start_seconds=seconds
+        )
 
 
 def _service(home: Home, environment: dict[str, str], port: int, admin_port: int) -> Supervised:
