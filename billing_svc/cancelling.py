@@ -7,7 +7,7 @@ from billing_svc import store
 from billing_svc.driver.connection import Driver
 from billing_svc.models import Subscription
 from billing_svc.projection import Projection
-from svckit.errors import FailedPrecondition
+from svckit.errors import FailedPrecondition, Unauthenticated
 from svckit.postgres import Database
 
 _ENDED = ("canceled", "incomplete_expired")
@@ -35,10 +35,16 @@ class Cancelling:
         return await self._follow(row)
 
     async def resume(self, row: Subscription) -> Subscription:
-        """The subscription without what was pending. Raises FailedPrecondition NOTHING_PENDING, Declined and Unsure."""
+        """The subscription without what was pending.
+
+        Raises FailedPrecondition NOTHING_PENDING, Declined, Unauthenticated (the account was deleted) and Unsure.
+        """
         changes = self._driver.changes
         if row.stripe_id is None or row.status in _ENDED:
             raise _nothing_pending()
+        async with self._database.transaction() as session:
+            if not await store.may_buy(session, row.user_id):
+                raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
         if row.status == "paused":
             await changes.unpause(row.stripe_id)
         elif row.cancel_at_period_end:

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import change_store, plan_changes, repeats, store
+from billing_svc import change_store, plan_changes, repeats, store, usage_store
 from billing_svc.driver.changes import Quote
 from billing_svc.driver.connection import Driver
 from billing_svc.driver.errors import Declined, PreviewExpired, Unsure
@@ -25,7 +25,7 @@ from billing_svc.plans import Interval, Plans
 from billing_svc.previews import Previews, Promise
 from billing_svc.projection import Projection
 from billing_svc.repeats import Asked
-from svckit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, ServiceError
+from svckit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unauthenticated
 from svckit.ids import new_id
 from svckit.postgres import Database
 
@@ -39,11 +39,15 @@ _NOTHING = Quote(0, 0, ())
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change costs and when it happens; `token` has it so."""
+    """What a change costs and when it happens; `token` has it so.
+
+    `tight`: the new plan includes less than the running period has used already.
+    """
 
     quote: Quote
     effective: datetime
     token: str
+    tight: bool
 
 
 class Changing:
@@ -65,13 +69,20 @@ class Changing:
         quote = _NOTHING if later else await self._driver.changes.quote(_at_stripe(row), order)
         promise = Promise.of(row, order, due_minor=quote.due_minor, date=quote.date, now=now)
         effective = row.current_period_end if later else None
-        return Preview(quote, effective or datetime.fromtimestamp(quote.date, UTC), self._previews.token(promise))
+        async with self._database.transaction() as session:
+            period = await usage_store.current_period(session, row.user_id)
+        return Preview(
+            quote=quote,
+            effective=effective or datetime.fromtimestamp(quote.date, UTC),
+            token=self._previews.token(promise),
+            tight=period is not None and period.used > order.plan.tokens_per(order.interval),
+        )
 
     async def update(self, row: Subscription, order: Order, asked: Asked, *, token: str) -> Subscription:
         """The subscription after the change, or after the one that the same request made before.
 
         Raises Aborted (CHANGE_IN_PROGRESS, or PreviewExpired), Challenged, Declined, FailedPrecondition,
-        InvalidArgument, and Unsure when it is open whether it happened.
+        InvalidArgument, Unauthenticated (the account was deleted), and Unsure when it is open whether it happened.
         """
         change = await self._earlier(asked) or await self._begin(row, order, asked, token=token)
         return await self._make(change, row)
@@ -110,6 +121,8 @@ class Changing:
         change = _row(row, order, quote, later=later, now=now)
         try:
             async with self._database.transaction() as session:
+                if not await store.may_buy(session, row.user_id):
+                    raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
                 session.add(change)
                 await session.flush()
                 await repeats.begin(session, asked, row_id=change.id, now=now)
@@ -161,7 +174,7 @@ class Changing:
             await self._driver.changes.now(_at_stripe(row), order, date=change.proration_date, key=key)
 
     async def _end(self, change: PlanChange, *, give_up: bool) -> None:
-        """End a change that was left; one that nobody waits for is only looked for at Stripe."""
+        """End a change that was left, or drop it when nobody waits for it: if Stripe has made it, a webhook says so."""
         async with self._database.transaction() as session:
             row = await store.subscription(session, change.subscription_id)
             wanted = not give_up and await store.may_buy(session, change.user_id)

@@ -72,7 +72,12 @@ class Previews:
             raw, signed = base64.urlsafe_b64decode(body), base64.urlsafe_b64decode(signature)
         except (binascii.Error, ValueError):
             return None
-        return Promise(*json.loads(raw)) if hmac.compare_digest(signed, self._sign(raw)) else None
+        if not hmac.compare_digest(signed, self._sign(raw)):
+            return None
+        try:
+            return Promise(*json.loads(raw))
+        except TypeError:  # another version's
+            return None
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")

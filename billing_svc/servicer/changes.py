@@ -46,6 +46,7 @@ class ChangeRpcs(BillingServiceServicer):
             lines=[line_message(line) for line in preview.quote.lines],
             effective_time=timestamp(preview.effective),
             preview_token=preview.token,
+            warnings=["usage_exceeds_new_plan"] if preview.tight else [],
             livemode=self.live,
         )
 

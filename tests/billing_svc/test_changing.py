@@ -5,9 +5,9 @@ import asyncio
 import grpc
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from billing_svc.models import PlanChange
+from billing_svc.models import PlanChange, UsagePeriod
 from svckit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from svckit.postgres import Database
 from svckit.rpc.status import received
@@ -86,8 +86,14 @@ async def test_a_preview_of_what_was_is_no_longer_true(customer: Customer, trave
     assert await _totals(customer) == [2000, 2000]
 
 
-async def test_a_downgrade_waits_for_the_end_of_the_period(customer: Customer, travel: Travel) -> None:
+async def test_a_downgrade_waits_for_the_end_of_the_period(
+    customer: Customer, travel: Travel, database: Database
+) -> None:
     made = await customer.subscribe("team")
+    roomy = await customer.preview(made, "pro")
+    async with database.transaction() as session:
+        used = update(UsagePeriod).where(UsagePeriod.subscription_id == made.id).values(used=2_000_001)
+        await session.execute(used)
     preview = await customer.preview(made, "pro")
 
     waiting = await customer.update(made, "pro", preview_token=preview.preview_token)
@@ -101,6 +107,7 @@ async def test_a_downgrade_waits_for_the_end_of_the_period(customer: Customer, t
     after = await until(changed)
 
     assert preview.amount_due.amount_minor == 0
+    assert (list(roomy.warnings), list(preview.warnings)) == ([], ["usage_exceeds_new_plan"])
     assert preview.effective_time == made.current_period_end_time
     assert (waiting.plan_id, waiting.pending_plan_id, waiting.pending_interval) == ("team", "pro", pb.INTERVAL_MONTH)
     assert waiting.pending_time == made.current_period_end_time

@@ -40,6 +40,25 @@ async def total(admin: aiohttp.ClientSession, report: str, figure: str) -> int:
     return sum(row[figure] for row in rows)
 
 
+async def change_and_cancel(http: aiohttp.ClientSession, subscription_id: str) -> None:
+    """An upgrade for what its preview says, and a cancellation taken back, by both spellings of the paths."""
+    short, long = f"/api/subscriptions/{subscription_id}", f"/api/billing/subscriptions/{subscription_id}"
+    preview = await post(http, f"{short}:preview", planId="team")
+    assert not preview["livemode"]
+    for path in (short, long):  # with the key the second one is a repeat
+        change = {"planId": "team", "previewToken": preview["previewToken"], "idempotencyKey": "once"}
+        async with http.put(path, json=change) as response:
+            assert (await response.json())["subscription"]["planId"] == "team"
+    newest = (await get(http, "/api/billing/invoices"))["invoices"][0]
+    assert newest["amountDue"]["amountMinor"] == "0"
+    assert newest["total"] == preview["amountDue"]
+    async with http.delete(long) as response:
+        assert (await response.json())["subscription"]["cancelAtPeriodEnd"]
+    assert not (await post(http, f"{long}:resume"))["subscription"]["cancelAtPeriodEnd"]
+    async with http.delete(f"{short}?now=true") as response:
+        assert (await response.json())["subscription"]["status"] == "SUBSCRIPTION_STATUS_CANCELED"
+
+
 async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
     email = f"ada-{uuid.uuid4().hex[:8]}@example.com"
     async with await browser(mesh) as http, await browser(mesh) as admin:
@@ -77,6 +96,7 @@ async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
         subscription = (await post(http, "/api/subscriptions", planId="pro"))["subscription"]
         assert subscription["status"] == "SUBSCRIPTION_STATUS_ACTIVE"
         assert (await get(http, "/api/billing/entitlements"))["entitlements"]["planId"] == "pro"
+        await change_and_cancel(http, subscription["id"])
 
         async with asyncio.timeout(30):
             while await total(admin, "users/signups", "signups") <= signups:
