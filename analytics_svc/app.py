@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 import nats.errors
@@ -11,9 +12,10 @@ from chatmesh.analytics.v1 import analytics_pb2
 from chatmesh.analytics.v1.analytics_pb2_grpc import add_AnalyticsServiceServicer_to_server
 
 from analytics_svc import clickhouse, position, schema
+from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.consumer import Consumer
 from analytics_svc.servicer import Analytics
-from analytics_svc.settings import AnalyticsSettings
+from analytics_svc.settings import AnalyticsSettings, WarehouseSettings
 from analytics_svc.upkeep import Upkeep
 from svckit import events, process, redis_client, server
 from svckit.identity import ServiceCredential
@@ -38,8 +40,10 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
         redis_client.connected(str(settings.redis_url)) as redis,
         token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
     ):
-        await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
-        await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
+        if settings.migrate_at_start:
+            await migrated(warehouse, settings)
+        else:
+            await schema.await_migrated(warehouse)
         consumer = Consumer(
             bus=bus, clickhouse=warehouse, upkeep=Upkeep(warehouse, cluster=settings.clickhouse_cluster)
         )
@@ -54,12 +58,19 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
                 verifier=verifier,
                 credential=credential,
                 checks={"clickhouse": warehouse.ping},  # without Redis and NATS, what was counted is still shown
+                grace=timedelta(seconds=settings.stop_grace),
             ) as running,
         ):
             yield running
 
 
-def _kept_days(settings: AnalyticsSettings) -> dict[str, int]:
+async def migrated(warehouse: ClickHouse, settings: WarehouseSettings) -> None:
+    """Bring the tables, and how long they keep rows, to what this code and its settings want."""
+    await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
+    await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
+
+
+def _kept_days(settings: WarehouseSettings) -> dict[str, int]:
     return {"events": settings.events_retention_days, "user_usage_15m": settings.usage_retention_days}
 
 

@@ -4,6 +4,7 @@ The scripts are written for one server. Given a cluster's name, each statement r
 are replicated: one shard, which has all the data, and any number of replicas.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ _NAMED = re.compile(
     re.MULTILINE,
 )
 _ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)\b")
+_POLL_SECONDS = 1.0
 _VIEW = re.compile(r"^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+) AS\n(.*)", re.MULTILINE | re.DOTALL)
 _WINDOW = "non_replicated_deduplication_window = 10000"
 # By default a server forgets the batches of more than an hour ago.
@@ -41,15 +43,33 @@ async def migrate(clickhouse: ClickHouse, *, cluster: str = "") -> None:
     A view that is made is filled with the events that there are, so nothing may be counted meanwhile.
     """
     await clickhouse.command(on_cluster(cluster, _APPLIED))
-    applied = {row[0] for row in await clickhouse.query("SELECT version FROM migrations")}
+    applied = await _applied(clickhouse)
     for script in sorted(SCRIPTS.glob("*.sql")):
-        version = int(script.name.partition("_")[0])
+        version = _version(script)
         if version not in applied:
             for statement in statements(script.read_text(encoding="utf-8"), cluster=cluster):
                 await clickhouse.command(statement)
             row = [version, script.stem]
             await clickhouse.insert("migrations", ["version", "name"], [row], token=f"migration:{version}")
             log.info("schema migrated", version=version, script=script.stem)
+
+
+async def await_migrated(clickhouse: ClickHouse) -> None:
+    """Wait until another process has applied all scripts that there are."""
+    wanted = {_version(script) for script in SCRIPTS.glob("*.sql")}
+    while not wanted <= await _applied(clickhouse):
+        log.info("waiting for the schema to be migrated", by="chatmesh migrate")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _applied(clickhouse: ClickHouse) -> set[int]:
+    [(exists,)] = await clickhouse.query("EXISTS TABLE migrations")
+    rows = await clickhouse.query("SELECT version FROM migrations") if exists else []
+    return {int(str(version)) for (version,) in rows}
+
+
+def _version(script: Path) -> int:
+    return int(script.name.partition("_")[0])
 
 
 async def keep(clickhouse: ClickHouse, days: Mapping[str, int], *, cluster: str = "") -> None:

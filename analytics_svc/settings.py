@@ -6,14 +6,12 @@ from urllib.parse import urlsplit
 
 from pydantic import NonNegativeInt, RedisDsn, ValidationInfo, field_validator
 
-from svckit.settings import DEVELOPMENT_ONLY, Settings
+from svckit.settings import DEVELOPMENT_ONLY, SchemaSettings
 
 
-class AnalyticsSettings(Settings):
-    """The variables are these names in upper case."""
+class WarehouseSettings(SchemaSettings):
+    """Where the tables are and how long they keep what: all that migrating them needs."""
 
-    listen: str = "127.0.0.1:3004"
-    admin_listen: str = "127.0.0.1:9004"
     # http(s)://user:password@host:port/database, or chdb:///path for the engine inside this process.
     clickhouse_url: Annotated[str, DEVELOPMENT_ONLY] = "http://127.0.0.1:8123/default"
     # The name of the server's cluster: one shard, whose replicas then all have all tables.
@@ -21,9 +19,6 @@ class AnalyticsSettings(Settings):
     # Days after which an event, and what somebody used in a quarter hour, is deleted; 0: never.
     events_retention_days: NonNegativeInt = 0
     usage_retention_days: NonNegativeInt = 0
-    nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
-    redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
-    auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
 
     @field_validator("clickhouse_url")
     @classmethod
@@ -42,3 +37,13 @@ class AnalyticsSettings(Settings):
         if value and info.data.get("clickhouse_url", "").startswith("chdb:"):
             raise ValueError("the embedded engine has no cluster")
         return value
+
+
+class AnalyticsSettings(WarehouseSettings):
+    """The variables are these names in upper case."""
+
+    listen: str = "127.0.0.1:3004"
+    admin_listen: str = "127.0.0.1:9004"
+    nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
+    redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
+    auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"

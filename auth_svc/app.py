@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -60,7 +61,7 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives. `hasher` is argon2id by the settings if there is no other."""
     url, secret = str(settings.database_url), settings.service_secret.get_secret_value()
-    await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
+    await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
@@ -99,6 +100,7 @@ async def serving(
                 verifier=TokenVerifier(keys=_own_keys(database), revocations=revocations),
                 credential=ServiceCredential(_NAME, secret),
                 checks={"postgres": database.ping},  # without Redis and NATS it goes on
+                grace=timedelta(seconds=settings.stop_grace),
             ) as running,
         ):
             yield running

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -48,7 +49,7 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives."""
     url, plans = str(settings.database_url), Plans.read()
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
-    await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
+    await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
@@ -112,6 +113,7 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
                 verifier=verifier,
                 credential=credential,
                 checks={"postgres": database.ping},  # without the others it goes on
+                grace=timedelta(seconds=settings.stop_grace),
             ) as running,
         ):
             yield running

@@ -38,16 +38,17 @@ _WRITING_PART = 0.8
 
 
 @asynccontextmanager
-async def serving(settings: ChatSettings, *, grace: timedelta = timedelta(seconds=10)) -> AsyncIterator[Serving]:
+async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives.
 
-    At the end calls and generations may finish for `grace`; what is still being written then is saved as it is.
+    At the end calls and generations may finish for `stop_grace`; what is still being written then is saved as it is.
     """
+    grace = timedelta(seconds=settings.stop_grace)
     models_file = settings.models_file or catalogue.TABLE
     table = _table(models_file)
     url = str(settings.database_url)
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
-    await postgres.migrate(url, schema=models.SCHEMA, scripts=MIGRATIONS)
+    await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,

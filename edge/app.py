@@ -146,7 +146,7 @@ def _exchange(channel: grpc.aio.Channel) -> Callable[[Credential], Awaitable[Exc
 
 
 async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSettings) -> str:
-    """Open the port; at the end of the stack, requests that are being answered get ten seconds."""
+    """Open the port; at the end of the stack, requests that are being answered get `stop_grace` seconds."""
     loop = asyncio.get_running_loop()
 
     def request(
@@ -164,7 +164,7 @@ async def _listen(stack: AsyncExitStack, requests: Requests, settings: EdgeSetti
     server = Server(
         requests.handle, headers=requests.policies.headers, connections=connections, request_factory=request
     )
-    runner = web.ServerRunner(server, shutdown_timeout=10)
+    runner = web.ServerRunner(server, shutdown_timeout=settings.stop_grace)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.edge_host, settings.edge_port)

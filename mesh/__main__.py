@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from mesh import analytics_command, auth_command, seed_demo, service_token, settings
+from mesh import analytics_command, auth_command, migrate_command, seed_demo, service_token, settings
 from mesh.demo import YEAR
 from mesh.processes import CREATE_ADMIN, ROTATE_KEYS
 from mesh.up import up
@@ -29,6 +29,8 @@ def main() -> None:
                 sys.exit(asyncio.run(auth_command.run(ROTATE_KEYS, *at_once, given=given, folder=folder)))
             case "analytics":
                 sys.exit(asyncio.run(analytics_command.run(options.task, given=given, folder=folder)))
+            case "migrate":
+                sys.exit(asyncio.run(migrate_command.run(options.services, given=given)))
             case "seed-demo":
                 running = seed_demo.run(
                     days=options.days, again=options.again, given=given, folder=folder, output=sys.stdout
@@ -53,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     analytics.add_argument(
         "task", choices=("rebuild", "audit", "forget"), help="make the views anew; compare them; forget the deleted"
     )
+    migrate = commands.add_parser("migrate", help="bring the services' tables up to date, before they start")
+    migrate.add_argument("services", nargs="*", metavar="SERVICE", help="default: auth, chat, billing and analytics")
     demo = commands.add_parser("seed-demo", help="publish a made-up year of events, so that reports show something")
     demo.add_argument("--days", type=int, default=YEAR, help="how many, up to now: 1 to 365, which is the default")
     demo.add_argument("--again", action="store_true", help="add another one although there is one")

@@ -43,6 +43,7 @@ _PATIENCE = {
 _POOL_SECONDS = 5
 _RECYCLE_SECONDS = 1800
 _LOCK_POLL_SECONDS = 0.5
+_SCHEMA_POLL_SECONDS = 1.0
 _ENVIRONMENT = Path(__file__).parent / "migrations"
 
 # Alembic's `op` is one for the whole process, so migrations of two schemas must not run side by side in it.
@@ -171,6 +172,22 @@ async def migrate(url: str, *, schema: str, scripts: Path) -> None:
         await connection.run_sync(_upgrade, schema, scripts)
 
 
+async def prepare(url: str, *, schema: str, scripts: Path, migrating: bool) -> None:
+    """Migrate the schema, or, if not `migrating`, wait until another process has brought it as far as `scripts` go."""
+    if migrating:
+        await migrate(url, schema=schema, scripts=scripts)
+        return
+    async with connected(url, pool_size=1, name=f"await {schema}") as database:
+        while not await _is_migrated(database, schema, scripts):
+            log.info("waiting for the schema to be migrated", schema=schema, by="chatmesh migrate")
+            await asyncio.sleep(_SCHEMA_POLL_SECONDS)
+
+
+async def _is_migrated(database: Database, schema: str, scripts: Path) -> bool:
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(_is_at_head, schema, scripts)
+
+
 async def _driver(connection: AsyncConnection) -> Driver:
     return _psycopg((await connection.get_raw_connection()).driver_connection)
 
@@ -226,13 +243,7 @@ def _arguments(name: str, limits: Mapping[str, str]) -> dict[str, str | int]:
 
 
 def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
-    config = Config()
-    for option, value in {
-        "script_location": str(_ENVIRONMENT),
-        "version_locations": str(scripts / "versions"),
-        "path_separator": "newline",
-    }.items():
-        config.set_main_option(option, value.replace("%", "%%"))
+    config = _alembic_config(scripts)
     config.attributes.update(connection=connection, schema=schema)
     unknown = _unknown_revisions(connection, schema, ScriptDirectory.from_config(config))
     connection.commit()  # what was read began a transaction; Alembic wants to begin its own
@@ -240,6 +251,24 @@ def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
         log.warning("schema is newer than this code", schema=schema, revisions=unknown)
         return
     command.upgrade(config, "head")
+
+
+def _is_at_head(connection: Connection, schema: str, scripts: Path) -> bool:
+    """Whether the schema has all these revisions; one that is ahead of them does."""
+    directory = ScriptDirectory.from_config(_alembic_config(scripts))
+    current = MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_heads()
+    return set(current) == set(directory.get_heads()) or bool(_unknown_revisions(connection, schema, directory))
+
+
+def _alembic_config(scripts: Path) -> Config:
+    config = Config()
+    for option, value in {
+        "script_location": str(_ENVIRONMENT),
+        "version_locations": str(scripts / "versions"),
+        "path_separator": "newline",
+    }.items():
+        config.set_main_option(option, value.replace("%", "%%"))
+    return config
 
 
 def _unknown_revisions(connection: Connection, schema: str, scripts: ScriptDirectory) -> list[str]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from svckit import logs
@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     service_secret: Annotated[SecretStr, Field(min_length=32), DEVELOPMENT_ONLY] = SecretStr(
         "chatmesh-development-service-secret"
     )
+    # Seconds that calls and streams being served may take to end when the process is stopped.
+    stop_grace: PositiveFloat = 10
 
     @property
     def production(self) -> bool:
@@ -59,6 +61,13 @@ class Settings(BaseSettings):
         if value == field.default and not chosen:
             raise ValueError("must be set in production")
         return value
+
+
+class SchemaSettings(Settings):
+    """The base of a service with tables of its own."""
+
+    # Whether the process brings its tables up to date when it starts; if not, it waits until `chatmesh migrate` has.
+    migrate_at_start: bool = True
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

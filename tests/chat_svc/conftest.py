@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,10 +73,10 @@ def start(settings: ChatSettings) -> Start:
     """Start a replica: the shared ones' settings, but for those that are given."""
 
     @asynccontextmanager
-    async def started(*, grace: timedelta = timedelta(seconds=10), **different: object) -> AsyncIterator[Replica]:
+    async def started(**different: object) -> AsyncIterator[Replica]:
         own = ChatSettings.model_validate(settings.model_dump() | different)
         async with (
-            app.serving(own, grace=grace) as serving,
+            app.serving(own) as serving,
             clients.channel(serving.address, services=SERVICES) as channel,
         ):
             yield Replica(own, serving.address, ChatServiceStub(channel))

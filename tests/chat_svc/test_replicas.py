@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
 
 from chatmesh.chat.v1 import chat_pb2 as pb
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceStub
@@ -65,7 +64,7 @@ async def test_a_replica_that_stops_ends_long_answers_before_their_readers(
 ) -> None:
     provider.reply(LONG).pace(20)
     async with AsyncExitStack() as stack:
-        async with start(grace=timedelta(seconds=1)) as replica:
+        async with start(stop_grace=1) as replica:
             channel = await stack.enter_async_context(clients.channel(replica.address, services=SERVICES))
             user = User(ChatServiceStub(channel))
             stream = user.stream()

@@ -281,3 +281,19 @@ async def test_code_that_was_rolled_back_leaves_a_newer_schema_alone(
     await postgres.migrate(url, schema="shop", scripts=scripts)
 
     assert await _scalars(database, "SELECT version_num FROM shop.alembic_version") == ["0002"]
+
+
+async def test_who_does_not_migrate_waits_until_somebody_else_has(database: Database, url: str, scripts: Path) -> None:
+    waiting = asyncio.ensure_future(postgres.prepare(url, schema="shop", scripts=scripts, migrating=False))
+    await _until_asked(database, "await shop")
+    early = waiting.done()
+    await postgres.migrate(url, schema="shop", scripts=scripts)
+
+    await waiting
+    assert not early
+
+
+async def _until_asked(database: Database, application: str) -> None:
+    """Wait until a connection of that name is there."""
+    while not await _scalars(database, f"SELECT 1 FROM pg_stat_activity WHERE application_name = '{application}'"):
+        await asyncio.sleep(0.01)
