@@ -82,6 +82,11 @@ class _Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._finish()
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it ended with no error, of the answer or of the stream."""
+        return not any(b'"error":{' in part or b"event: error" in part for part in self.parts)
+
     def _finish(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
@@ -126,7 +131,7 @@ def _request(job: Job, person: str) -> bytes:
 
 def _sample(job: Job, streams: Sequence[_Stream], cpu: Mapping[str, float], took: float) -> Sample:
     wanted = "".join(token(number) for number in range(job.tokens))
-    whole = [stream for stream in streams if stream.ended and stream.first]
+    whole = [stream for stream in streams if stream.ended and stream.first and stream.is_good]
     texts = [_text(b"".join(stream.parts), direct=job.direct) for stream in whole]
     came = sum(text.count(" ") for text in texts)
     lost = sum(job.tokens - text.count(" ") if text != wanted else 0 for text in texts)

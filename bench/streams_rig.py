@@ -77,6 +77,7 @@ async def running(folder: Path, *, people: int, tokens: int, pace: int) -> Async
             NATS_URL=engines.nats_url,
             LOCAL_MODEL_URL=f"http://127.0.0.1:{port_of(provider)}/v1",
             LOG_LEVEL="warning",
+            TITLES_BY_MODEL="false",  # else the provider is asked twice for each stream
             REDIS_URL=engines.redis_url,
             AUTH_SERVICE_URL=auth,
         )

@@ -60,6 +60,7 @@ async def _with_silences(
             event = following.result()
         finally:
             following.cancel()
+            await asyncio.wait([following])  # or `events` could not be closed
         if event is None:
             return
         yield event

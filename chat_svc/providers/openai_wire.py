@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from chat_svc.models import Author, FinishReason
 from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage
@@ -18,9 +18,7 @@ from chat_svc.providers.refusals import refused
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream, OpenAIError
-    from openai.types import CompletionUsage
     from openai.types.chat import (
-        ChatCompletionChunk,
         ChatCompletionContentPartParam,
         ChatCompletionMessageParam,
         ChatCompletionToolChoiceOptionParam,
@@ -82,21 +80,31 @@ class OpenAIWire:
         return self._made
 
 
-async def _ask(client: "AsyncOpenAI", prompt: Prompt) -> "AsyncStream[ChatCompletionChunk]":
-    from openai import omit
+async def _ask(client: "AsyncOpenAI", prompt: Prompt) -> "AsyncStream[object]":
+    """The chunks as plain JSON: to make the SDK's models of them costs more than all else that a token costs here."""
+    from openai import AsyncStream
 
-    return await client.chat.completions.create(
-        model=prompt.model,
-        messages=list(_messages(prompt)),
-        max_completion_tokens=prompt.max_output_tokens,
-        temperature=omit if prompt.temperature is None else prompt.temperature,
-        top_p=omit if prompt.top_p is None else prompt.top_p,
-        stop=list(prompt.stop) or omit,
-        tools=[_tool(tool) for tool in prompt.tools] or omit,
-        tool_choice=_tool_choice(prompt.tool_choice) if prompt.tools else omit,
-        stream=True,
-        stream_options={"include_usage": True},
+    return await client.post(
+        "/chat/completions", body=_body(prompt), cast_to=object, stream=True, stream_cls=AsyncStream[object]
     )
+
+
+def _body(prompt: Prompt) -> Mapping[str, object]:
+    chosen: dict[str, object] = {
+        "temperature": prompt.temperature,
+        "top_p": prompt.top_p,
+        "stop": list(prompt.stop) or None,
+        "tools": [_tool(tool) for tool in prompt.tools] or None,
+        "tool_choice": _tool_choice(prompt.tool_choice) if prompt.tools else None,
+    }
+    return {
+        "model": prompt.model,
+        "messages": list(_messages(prompt)),
+        "max_completion_tokens": prompt.max_output_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
 
 
 def _messages(prompt: Prompt) -> Iterator["ChatCompletionMessageParam"]:
@@ -150,28 +158,29 @@ def _tool_choice(choice: str) -> "ChatCompletionToolChoiceOptionParam":
     return {"type": "function", "function": {"name": choice}}
 
 
-def _parts(chunk: "ChatCompletionChunk") -> Iterator[Part]:
+def _parts(chunk: Any) -> Iterator[Part]:
     """What one chunk says. A refusal is what the model has to say, so it is the answer."""
-    for choice in chunk.choices:
-        if text := choice.delta.content or choice.delta.refusal:
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if text := delta.get("content") or delta.get("refusal"):
             yield Text(text)
-        for call in choice.delta.tool_calls or ():
-            told = call.function
-            yield CallPiece(call.index, call.id or "", (told and told.name) or "", (told and told.arguments) or "")
-        if choice.finish_reason:
-            yield Finish(_FINISH.get(choice.finish_reason, FinishReason.STOP))
-    if chunk.usage:
-        yield _usage(chunk.usage)
+        for call in delta.get("tool_calls") or ():
+            told = call.get("function") or {}
+            yield CallPiece(call["index"], call.get("id") or "", told.get("name") or "", told.get("arguments") or "")
+        if reason := choice.get("finish_reason"):
+            yield Finish(_FINISH.get(reason, FinishReason.STOP))
+    if usage := chunk.get("usage"):
+        yield _usage(usage)
 
 
-def _usage(usage: "CompletionUsage") -> Usage:
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+def _usage(told: Mapping[str, Any]) -> Usage:
+    prompt, completion = told.get("prompt_tokens_details") or {}, told.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        cached_input_tokens=(prompt and prompt.cached_tokens) or 0,
-        cache_write_tokens=(prompt and prompt.cache_write_tokens) or 0,
-        reasoning_tokens=(completion and completion.reasoning_tokens) or 0,
+        input_tokens=int(told["prompt_tokens"]),
+        output_tokens=int(told["completion_tokens"]),
+        cached_input_tokens=prompt.get("cached_tokens") or 0,
+        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
+        reasoning_tokens=completion.get("reasoning_tokens") or 0,
     )
 
 
@@ -188,7 +197,7 @@ def _translated() -> Iterator[None]:
         raise ProviderError("upstream_unavailable", str(error)) from error
     except OpenAIError as error:
         raise _error(error) from error
-    except (ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape of what comes
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape
         raise ProviderError("upstream_malformed", repr(error)) from error
 
 
