@@ -15,6 +15,7 @@ from analytics_svc import clickhouse, position, schema
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.consumer import Consumer
 from analytics_svc.servicer import Analytics
+from analytics_svc.servicer.overview import Backlog
 from analytics_svc.settings import AnalyticsSettings, WarehouseSettings
 from analytics_svc.upkeep import Upkeep
 from svckit import events, process, redis_client, server
@@ -47,7 +48,7 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
         consumer = Consumer(
             bus=bus, clickhouse=warehouse, upkeep=Upkeep(warehouse, cluster=settings.clickhouse_cluster)
         )
-        servicer = Analytics(clickhouse=warehouse, lag=partial(_ingest_lag, bus))
+        servicer = Analytics(clickhouse=warehouse, backlog=partial(_backlog, bus))
         async with (
             process.background(consumer.run),
             server.running(
@@ -74,11 +75,12 @@ def _kept_days(settings: WarehouseSettings) -> dict[str, int]:
     return {"events": settings.events_retention_days, "user_usage_15m": settings.usage_retention_days}
 
 
-async def _ingest_lag(bus: events.Bus) -> float | None:
-    """Age of the oldest event that is not counted yet, 0 when all are; None while NATS cannot tell."""
+async def _backlog(bus: events.Bus) -> Backlog | None:
+    """What is not counted yet; None while NATS cannot tell."""
     try:
         async with asyncio.timeout(_LAG_SECONDS):
-            since = await position.oldest_waiting(await bus.jetstream())
+            jetstream = await bus.jetstream()
+            since, waiting = await position.oldest_waiting(jetstream), await position.waiting(jetstream)
     except (TimeoutError, nats.errors.Error):
         return None
-    return max(time.time() - since.timestamp(), 0.0) if since else 0.0
+    return Backlog(events=waiting, seconds=max(time.time() - since.timestamp(), 0.0) if since else 0.0)

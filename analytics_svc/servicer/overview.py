@@ -14,23 +14,28 @@ from analytics_svc.store.mrr import mrr
 from svckit.rpc.call import Context
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Events that are not counted yet, and the age of the oldest of them; 0 and 0 when all are counted."""
+
+    events: int
+    seconds: float
+
+
 @dataclass(kw_only=True, eq=False)
 class OverviewReport(Report):
-    """Serves the overview.
+    """Serves the overview; `backlog` answers what is not counted yet, or None if that is not known."""
 
-    `lag` answers the age of the oldest event that is not counted yet, in seconds, or None if that is not known.
-    """
-
-    lag: Callable[[], Awaitable[float | None]]
+    backlog: Callable[[], Awaitable[Backlog | None]]
 
     async def GetOverview(self, request: pb.GetOverviewRequest, context: Context) -> pb.GetOverviewResponse:
         now = ranges.parse_instant("as_of", request.as_of) if request.as_of else datetime.now(UTC)
         day = ranges.since_midnight(now, ranges.find_zone(request.timezone))
-        lately, today, recurring, lag, meta = await asyncio.gather(
+        lately, today, recurring, backlog, meta = await asyncio.gather(
             store.lately(self.clickhouse, now),
             store.today(self.clickhouse, day, currency=DEFAULT_CURRENCY),
             mrr(self.clickhouse, now, currency=DEFAULT_CURRENCY),
-            self.lag(),
+            self.backlog(),
             self.meta(day, currency=DEFAULT_CURRENCY),
         )
         overview = pb.Overview(
@@ -41,6 +46,7 @@ class OverviewReport(Report):
             today=pb.OverviewToday(**today._asdict()),
             mrr_minor=recurring.minor,
             active_subscribers=recurring.subscribers,
-            ingest_lag_seconds=lag,
+            ingest_lag_seconds=backlog.seconds if backlog else None,
+            backlog_events=backlog.events if backlog else None,
         )
         return pb.GetOverviewResponse(data=overview, meta=meta)

@@ -82,7 +82,7 @@ async def test_a_query_that_takes_too_much_memory_is_refused(remote: Remote) -> 
         await remote.warehouse.query("SELECT length(groupArray(toString(number))) FROM numbers(1000000000)")
 
 
-async def test_a_rebuild_repairs_what_an_audit_finds_while_events_flow(
+async def test_a_rebuild_repairs_what_an_audit_finds_though_it_is_killed_and_while_events_flow(
     remote: Remote, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await remote.publish(*traffic(random.Random(12), count=1000))
@@ -94,11 +94,16 @@ async def test_a_rebuild_repairs_what_an_audit_finds_while_events_flow(
     # One row too many, and three people too many.
     assert "users_15m differs by 4 from the raw events" in capsys.readouterr().out
     rebuilding = asyncio.create_task(commands.ask("rebuild", remote.settings))
-    for seed in range(13, 33):
+    await eventually(lambda: shadows(remote.warehouse), True, pause=0.005)
+    await remote.service.kill()
+    await remote.publish(*traffic(random.Random(13), count=500))
+    await remote.service.start()
+    for seed in range(14, 33):
         await remote.publish(*traffic(random.Random(seed), count=100))
     assert await rebuilding == 0
     await remote.counted()
 
+    assert not await shadows(remote.warehouse)
     assert await added_up.by_views(remote.warehouse) == added_up.in_python(remote.happened)
     assert await commands.ask("audit", remote.settings) == 0
     assert "10 views agree with the raw events" in capsys.readouterr().out
@@ -125,6 +130,11 @@ async def test_somebody_deleted_is_forgotten_and_still_counted(remote: Remote) -
     await remote.publish(late)
     await remote.counted()
     assert await whereabouts(remote.warehouse, gone) == []
+
+
+async def shadows(warehouse: ClickHouse) -> bool:
+    """Whether there are tables of a rebuild."""
+    return bool(await warehouse.query("SELECT name FROM system.tables WHERE name LIKE '%__rebuild_%'"))
 
 
 def named(figures: added_up.Figures) -> added_up.Figures:

@@ -214,6 +214,7 @@ async def test_nothing_waits_when_all_is_counted(bus: Bus, analytics: Analytics)
 
     async def all_counted() -> bool:
         data = (await analytics.overview()).data
-        return data.HasField("ingest_lag_seconds") and data.ingest_lag_seconds == 0
+        assert data.HasField("ingest_lag_seconds") == data.HasField("backlog_events")
+        return data.HasField("backlog_events") and (data.ingest_lag_seconds, data.backlog_events) == (0, 0)
 
     await eventually(all_counted, True)

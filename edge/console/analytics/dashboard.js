@@ -268,9 +268,9 @@ async function showOverview() {
     ["subscribers", number(now.activeSubscribers ?? 0)],
   ];
   $("#tiles").replaceChildren(...tiles.map(([name, figure]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: figure }))));
-  const lag = now.ingestLagSeconds ?? null;
+  const behind = now.ingestLagSeconds > 5 ? `Counting is ${number(now.ingestLagSeconds)} s and ${number(now.backlogEvents)} events behind.` : "";
   const through = meta.dataThrough ? new Date(meta.dataThrough).toLocaleString(undefined, { timeZone: range.zone.value }) : "";
-  $("#freshness").textContent = (through ? `Newest event: ${through}. ` : "No event is counted yet: chatmesh seed-demo makes some up. ") + (lag > 5 ? `Counting is ${number(lag)} s behind.` : "");
+  $("#freshness").textContent = (through ? `Newest event: ${through}. ` : "No event is counted yet: chatmesh seed-demo makes some up. ") + behind;
 }
 
 // Coming and going

@@ -1245,6 +1245,7 @@ class Overview(_message.Message):
     MRR_MINOR_FIELD_NUMBER: _builtins.int
     ACTIVE_SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     INGEST_LAG_SECONDS_FIELD_NUMBER: _builtins.int
+    BACKLOG_EVENTS_FIELD_NUMBER: _builtins.int
     active_users_last5m: _builtins.int
     active_users_last30m: _builtins.int
     messages_last30m: _builtins.int
@@ -1254,6 +1255,8 @@ class Overview(_message.Message):
     active_subscribers: _builtins.int
     ingest_lag_seconds: _builtins.float
     """Age of the oldest event that is not counted yet; 0 when all are; null when that is not known."""
+    backlog_events: _builtins.int
+    """Events that are in the stream and not counted yet; null when that is not known."""
     @_builtins.property
     def today(self) -> Global___OverviewToday:
         """Since midnight in `timezone`."""
@@ -1269,13 +1272,19 @@ class Overview(_message.Message):
         mrr_minor: _builtins.int = ...,
         active_subscribers: _builtins.int = ...,
         ingest_lag_seconds: _builtins.float | None = ...,
+        backlog_events: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ingest_lag_seconds", b"_ingest_lag_seconds", "ingest_lag_seconds", b"ingest_lag_seconds", "today", b"today"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backlog_events", b"_backlog_events", "_ingest_lag_seconds", b"_ingest_lag_seconds", "backlog_events", b"backlog_events", "ingest_lag_seconds", b"ingest_lag_seconds", "today", b"today"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ingest_lag_seconds", b"_ingest_lag_seconds", "active_subscribers", b"active_subscribers", "active_users_last30m", b"active_users_last30m", "active_users_last5m", b"active_users_last5m", "errors_last30m", b"errors_last30m", "ingest_lag_seconds", b"ingest_lag_seconds", "messages_last30m", b"messages_last30m", "mrr_minor", b"mrr_minor", "today", b"today"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backlog_events", b"_backlog_events", "_ingest_lag_seconds", b"_ingest_lag_seconds", "active_subscribers", b"active_subscribers", "active_users_last30m", b"active_users_last30m", "active_users_last5m", b"active_users_last5m", "backlog_events", b"backlog_events", "errors_last30m", b"errors_last30m", "ingest_lag_seconds", b"ingest_lag_seconds", "messages_last30m", b"messages_last30m", "mrr_minor", b"mrr_minor", "today", b"today"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backlog_events: _TypeAlias = _typing.Literal["backlog_events"]  # noqa: Y015
+    _WhichOneofArgType__backlog_events: _TypeAlias = _typing.Literal["_backlog_events", b"_backlog_events"]  # noqa: Y015
     _WhichOneofReturnType__ingest_lag_seconds: _TypeAlias = _typing.Literal["ingest_lag_seconds"]  # noqa: Y015
     _WhichOneofArgType__ingest_lag_seconds: _TypeAlias = _typing.Literal["_ingest_lag_seconds", b"_ingest_lag_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backlog_events) -> _WhichOneofReturnType__backlog_events | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ingest_lag_seconds) -> _WhichOneofReturnType__ingest_lag_seconds | None: ...
 
 Global___Overview: _TypeAlias = Overview  # noqa: Y015
