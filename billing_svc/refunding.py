@@ -19,7 +19,7 @@ from billing_svc.paying import LEASE
 from billing_svc.payment_store import BEGUN
 from billing_svc.projection import Projection
 from billing_svc.repeats import Asked, InProgress
-from svckit.errors import FailedPrecondition, NotFound, ServiceError
+from svckit.errors import FailedPrecondition, FieldViolation, NotFound, ServiceError
 from svckit.ids import new_id
 from svckit.postgres import Database
 
@@ -149,6 +149,11 @@ async def _reserved(session: AsyncSession, wanted: Wanted) -> Money:
     left = Money(payment.amount_minor - payment.refunded_minor, payment.currency)
     amount = Money(wanted.amount_minor or left.minor, payment.currency)
     if not amount.minor or not await payment_store.reserve(session, payment.id, amount.minor):
-        message = f"amount_minor: of this payment, {left} is left to give back"
-        raise FailedPrecondition(message, reason="REFUND_TOO_LARGE", metadata={"left_minor": str(left.minor)})
+        problem = FieldViolation("amount_minor", f"of this payment, {left} is left to give back", "REFUND_TOO_LARGE")
+        raise FailedPrecondition(
+            f"{problem.field}: {problem.description}",
+            reason=problem.reason,
+            metadata={"left_minor": str(left.minor)},
+            violations=[problem],
+        )
     return amount

@@ -78,7 +78,11 @@ def _sources(customer: Customer) -> Sequence[Select[*tuple[Any, ...]]]:
             cast(null(), BigInteger),
             cast(null(), Text),
             func.concat_ws(": ", StripeEvent.type, func.nullif(StripeEvent.last_error, "")),
-        ).where(StripeEvent.customer == (customer.stripe_id or ""), StripeEvent.customer != ""),
+        ).where(
+            StripeEvent.customer == (customer.stripe_id or ""),
+            StripeEvent.customer != "",
+            StripeEvent.status != "ignored",
+        ),
     )
 
 

@@ -12,7 +12,9 @@ from google.protobuf.message import Message
 from svckit import events
 from svckit.events import Bus, Event, received, unpack
 from svckit.local import Engines
+from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.customer import Customer
+from tests.callers import refusal
 
 _TIME = 10.0
 
@@ -90,3 +92,26 @@ async def test_money_is_told_for_the_moment_that_stripe_booked_it(bus: Bus, cust
     booked = {event.subject: event.time for event in told}
     assert booked["ev.billing.invoice.finalized"] == invoice.create_time.ToDatetime(UTC)
     assert booked["ev.billing.payment.succeeded"] == invoice.create_time.ToDatetime(UTC)
+
+
+async def test_money_that_came_did_not_come_or_went_back_is_told_once(
+    bus: Bus, customer: Customer, administrator: Administrator
+) -> None:
+    await refusal(customer.pay(700, payment_method="pm_card_chargeDeclinedInsufficientFunds"))
+    made = await customer.pay(1500)
+    refund = (await administrator.refund(made.id, 400, reason="duplicate")).refund
+    await administrator.reconcile(user_id=customer.id)
+
+    failed, paid, refunded = await heard(bus, customer.id, last=ev.PaymentRefunded)
+
+    assert isinstance(failed, ev.PaymentFailed)
+    assert (failed.amount_minor, failed.error_code) == (700, "insufficient_funds")
+    assert paid == ev.PaymentSucceeded(user_id=customer.id, payment_id=made.id, currency="USD", amount_minor=1500)
+    assert refunded == ev.PaymentRefunded(
+        user_id=customer.id,
+        refund_id=refund.id,
+        payment_id=made.id,
+        currency="USD",
+        amount_minor=400,
+        reason=ev.REFUND_REASON_DUPLICATE,
+    )

@@ -192,6 +192,7 @@ async def test_a_payment_is_given_back_in_parts_but_never_more_than_was_paid(
     assert other.reason == "IDEMPOTENCY_KEY_REUSED"
     assert isinstance(too_much, FailedPrecondition)
     assert (too_much.reason, too_much.metadata["left_minor"]) == ("REFUND_TOO_LARGE", "900")
+    assert too_much.violations[0].field == "amount_minor"
     assert (rest.payment.refunded.amount_minor, rest.payment.status) == (1500, pb.PAYMENT_STATUS_REFUNDED)
     assert rest.refund.status == pb.REFUND_STATUS_SUCCEEDED
     assert nothing_left.reason == "REFUND_TOO_LARGE"
