@@ -35,8 +35,9 @@ async def test_everybody_begins_with_the_free_plan_as_billing_sells_it(user: Use
     assert start <= datetime.now(UTC) < end <= start + timedelta(days=31)
 
 
-def test_no_plan_is_said_to_have_a_model_that_billing_withholds_from_it() -> None:
+def test_every_plan_has_models_and_none_that_billing_withholds_from_it() -> None:
     for plan, sold in SOLD.items():
+        assert any(plan in model.plans for model in catalogue.read().models)
         patterns = [re.escape(pattern).replace(r"\*", ".*") for pattern in sold["models"]]
         for model in catalogue.read().models:
             if plan in model.plans:

@@ -7,12 +7,15 @@ import grpc
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
 
+from chat_svc.models import Reservation
 from chat_svc.settings import ChatSettings
+from svckit import postgres
 from svckit.errors import ResourceExhausted
 from svckit.events import Bus
+from svckit.ids import new_id
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
-from tests.chat_svc.plans import grant, idle, standing
+from tests.chat_svc.plans import START, grant, idle, standing
 from tests.chat_svc.processes import process_of
 from tests.chat_svc.user import User, ended
 from tests.waiting import until
@@ -22,6 +25,16 @@ LONG = "word " * 300
 
 def tokens(usage: pb.TokenUsage) -> int:
     return usage.input_tokens + usage.output_tokens
+
+
+async def leave_held_back(settings: ChatSettings, user: User) -> None:
+    """As a replica that dies right after the conversation was deleted that it writes in."""
+    left = Reservation(work_id=new_id(), owner_id=user.id, plan="pro", period_start=START, tokens=100, runner=new_id())
+    async with (
+        postgres.connected(str(settings.database_url), pool_size=1) as database,
+        database.transaction() as session,
+    ):
+        session.add(left)
 
 
 async def test_what_was_used_is_told_in_all_and_by_model(user: User, other: Replica, provider: LLMock) -> None:
@@ -134,7 +147,7 @@ async def test_two_hundred_sends_at_once_never_pass_the_limit_nor_leave_anything
     settings: ChatSettings, other: Replica, bus: Bus, provider: LLMock
 ) -> None:
     limit = 20_000
-    provider.reply(LONG, times=None).pace(20)
+    provider.reply("word " * 100, times=None).pace(20)
     async with process_of(settings) as (process, victim):
         user = victim.at(other.stub)
         await grant(bus, user, tokens=limit, generations=None)
@@ -144,6 +157,7 @@ async def test_two_hundred_sends_at_once_never_pass_the_limit_nor_leave_anything
         full = await standing(user)
         process.kill()
         outcomes = await asyncio.gather(*sends, return_exceptions=True)
+        await leave_held_back(settings, user)
         now = await idle(user)
 
     begun = [outcome for outcome in outcomes if isinstance(outcome, pb.MessageStart)]
