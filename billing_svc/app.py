@@ -1,6 +1,6 @@
 """The billing service as a running thing: put together once for production and tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from billing_svc.webhooks import Webhooks
 from svckit import events, postgres, process, redis_client, server
 from svckit.identity import ServiceCredential
 from svckit.outbox import Relay
+from svckit.postgres import Database
 from svckit.server import Service, Serving
 from svckit.verification import token_verifier
 
@@ -57,54 +58,11 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
         token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
         _stripe(settings) as stripe,
     ):
-        projection = Projection(driver=stripe, plans=plans)
-        subscribing = Subscribing(database=database, driver=stripe, projection=projection, plans=plans)
-        changing = Changing(
-            database=database,
-            driver=stripe,
-            projection=projection,
-            plans=plans,
-            previews=Previews(settings.service_secret.get_secret_value()),
-        )
-        cancelling = Cancelling(database=database, driver=stripe, projection=projection)
-        paying = Paying(database=database, driver=stripe, projection=projection)
-        refunding = Refunding(database=database, driver=stripe, projection=projection)
-        metering = Metering(database=database, driver=stripe)
-        reconciling = Reconciling(database=database, driver=stripe, projection=projection)
-        sweeping = Sweeping(database=database, paying=paying, refunding=refunding)
-        webhooks = Webhooks(
-            database=database, projection=projection, secrets=settings.webhook_secrets, live=settings.live
-        )
+        servicer, loops = _wired(settings, database=database, stripe=stripe, plans=plans)
         relay = Relay(database=database, table=models.outbox, bus=bus)
         consumer = Consumer(bus=bus, database=database)
-        closing = Closing(database=database, driver=stripe, projection=projection)
-        servicer = Billing(
-            database=database,
-            driver=stripe,
-            plans=plans,
-            public_url=str(settings.public_url),
-            live=settings.live,
-            subscribing=subscribing,
-            changing=changing,
-            cancelling=cancelling,
-            paying=paying,
-            refunding=refunding,
-            first_answers=FirstAnswers(database),
-            webhooks=webhooks,
-            reconciling=reconciling,
-        )
         async with (
-            process.background(
-                relay.run,
-                consumer.run,
-                closing.run,
-                subscribing.sweep,
-                changing.sweep,
-                sweeping.run,
-                webhooks.apply_waiting,
-                reconciling.run,
-                metering.run,
-            ),
+            process.background(relay.run, consumer.run, *loops),
             server.running(
                 name=_NAME,
                 services=[Service(_BILLING, add_BillingServiceServicer_to_server, servicer)],
@@ -117,6 +75,53 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
             ) as running,
         ):
             yield running
+
+
+def _wired(
+    settings: BillingSettings, *, database: Database, stripe: Driver, plans: Plans
+) -> tuple[Billing, tuple[Callable[[], Awaitable[None]], ...]]:
+    """What answers, and what runs beside it for ever."""
+    projection = Projection(driver=stripe, plans=plans)
+    subscribing = Subscribing(database=database, driver=stripe, projection=projection, plans=plans)
+    changing = Changing(
+        database=database,
+        driver=stripe,
+        projection=projection,
+        plans=plans,
+        previews=Previews(settings.service_secret.get_secret_value()),
+    )
+    cancelling = Cancelling(database=database, driver=stripe, projection=projection)
+    paying = Paying(database=database, driver=stripe, projection=projection)
+    refunding = Refunding(database=database, driver=stripe, projection=projection)
+    metering = Metering(database=database, driver=stripe)
+    reconciling = Reconciling(database=database, driver=stripe, projection=projection)
+    sweeping = Sweeping(database=database, paying=paying, refunding=refunding)
+    webhooks = Webhooks(database=database, projection=projection, secrets=settings.webhook_secrets, live=settings.live)
+    closing = Closing(database=database, driver=stripe, projection=projection)
+    servicer = Billing(
+        database=database,
+        driver=stripe,
+        plans=plans,
+        public_url=str(settings.public_url),
+        live=settings.live,
+        subscribing=subscribing,
+        changing=changing,
+        cancelling=cancelling,
+        paying=paying,
+        refunding=refunding,
+        first_answers=FirstAnswers(database),
+        webhooks=webhooks,
+        reconciling=reconciling,
+    )
+    return servicer, (
+        closing.run,
+        subscribing.sweep,
+        changing.sweep,
+        sweeping.run,
+        webhooks.apply_waiting,
+        reconciling.run,
+        metering.run,
+    )
 
 
 @asynccontextmanager

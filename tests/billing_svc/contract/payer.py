@@ -1,6 +1,6 @@
 """Somebody with a card and a clock of their own, at Stripe or its emulator."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,6 @@ class Payer:
     client: stripe.StripeClient
     id: str = ""
     clock: str = ""
-    _products: dict[str, str] = field(default_factory=dict)
 
     async def begin(self, now: int, *, card: str = "pm_card_visa") -> None:
         """`card`: the customer's default; empty for none."""

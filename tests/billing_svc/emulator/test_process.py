@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from billing_svc.emulator import server
 from svckit.local.ports import free_port
+from tests.billing_svc.contract.payer import Payer, item_of
 from tests.billing_svc.stripe_side import StripeSide, looking_at
 from tests.waiting import until
 
@@ -107,6 +109,31 @@ async def test_webhooks_are_held_doubled_and_reordered_on_request(tmp_path: Path
 
     assert held
     assert heard == [made[1], made[1], made[0], made[0]]
+
+
+async def test_what_is_due_in_real_time_happens_by_itself_at_the_latest_after_a_restart(tmp_path: Path) -> None:
+    def emulator() -> AbstractAsyncContextManager[str]:
+        return server.running(listen="127.0.0.1:0", data=tmp_path / "e.sqlite", webhook_url="", webhook_secret="")
+
+    two_months_ago = int(time.time()) - 63 * 24 * 60 * 60  # at the longest they have 62 days
+    async with emulator() as url, looking_at(url) as side:
+        payer = Payer(side.client)
+        await payer.begin(two_months_ago)
+        made = await payer.subscribe(await payer.price(2000))
+        await side.ask(f"{url}/_emulator/customers/{payer.id}/test_clock", test_clock="")
+
+    async with emulator() as url, looking_at(url) as side:
+        payer = Payer(side.client, payer.id)
+        invoices = await until(lambda: _all_three(payer))
+        renewed = await payer.subscription(made)
+
+    assert [(invoice.total, invoice.status) for invoice in invoices] == [(2000, "paid")] * 3
+    assert item_of(renewed).current_period_end > time.time()
+
+
+async def _all_three(payer: Payer) -> list[stripe.Invoice] | None:
+    found = await payer.invoices()
+    return found if len(found) == 3 else None
 
 
 @asynccontextmanager
