@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import stripe
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import customers, payment_store, repeats, store
 from billing_svc.driver.connection import Driver
@@ -17,15 +16,13 @@ from billing_svc.driver.payments import Charge
 from billing_svc.models import Payment
 from billing_svc.payment_store import BEGUN
 from billing_svc.projection import Projection
-from billing_svc.repeats import Asked, InProgress
+from billing_svc.repeats import Asked
 from svckit.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unauthenticated
 from svckit.ids import new_id
 from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
 
-# Longer than an RPC may take: a request that is older than that has died.
-LEASE = timedelta(seconds=30)
 # After so long nobody waits for the payment any more: if Stripe has not made it, it shall not be made.
 _PATIENCE = timedelta(minutes=10)
 
@@ -86,7 +83,7 @@ class Paying:
             if await repeats.begin(session, asked, row_id=row.id, now=now):
                 session.add(row)
                 return row, True
-            return await _earlier(session, asked, now=now), False
+            return await repeats.earlier(session, Payment, asked, now=now), False
 
     async def _make(self, row: Payment, customer: str) -> Payment:
         """Have Stripe charge and follow; the row as it is then, which may be a declined one."""
@@ -142,17 +139,6 @@ class Paying:
             return await payment_store.find(session, Payment, row.id) or row
 
 
-async def _earlier(session: AsyncSession, asked: Asked, *, now: datetime) -> Payment:
-    """The payment of an earlier request; taken over if nobody is at work on it, else InProgress is raised."""
-    known = await repeats.known(session, asked)
-    row = await payment_store.find(session, Payment, known.row_id) if known else None
-    if row is None:
-        raise InProgress
-    if row.status == BEGUN and not await payment_store.take(session, Payment, row.id, now=now, lease=LEASE):
-        raise InProgress
-    return row
-
-
 def _row(user_id: str, charge: Charge, *, now: datetime) -> Payment:
     return Payment(
         id=new_id(),
@@ -162,6 +148,6 @@ def _row(user_id: str, charge: Charge, *, now: datetime) -> Payment:
         amount_minor=charge.amount.minor,
         description=charge.description,
         payment_method=charge.card,
-        busy_until=now + LEASE,
+        busy_until=now + repeats.LEASE,
         created_at=now,
     )

@@ -15,10 +15,9 @@ from billing_svc.driver.connection import Driver
 from billing_svc.driver.errors import Unsure
 from billing_svc.models import Payment, Refund
 from billing_svc.money import Money
-from billing_svc.paying import LEASE
 from billing_svc.payment_store import BEGUN
 from billing_svc.projection import Projection
-from billing_svc.repeats import Asked, InProgress
+from billing_svc.repeats import Asked
 from svckit.errors import FailedPrecondition, FieldViolation, NotFound, ServiceError
 from svckit.ids import new_id
 from svckit.postgres import Database
@@ -77,7 +76,7 @@ class Refunding:
         now, id_ = datetime.now(UTC), new_id()
         async with self._database.transaction() as session:
             if not await repeats.begin(session, asked, row_id=id_, now=now):
-                return await _earlier(session, asked, now=now), False
+                return await repeats.earlier(session, Refund, asked, now=now), False
             amount = await _reserved(session, wanted)
             row = Refund(
                 id=id_,
@@ -86,7 +85,7 @@ class Refunding:
                 currency=amount.currency,
                 amount_minor=amount.minor,
                 reason=wanted.reason,
-                busy_until=now + LEASE,
+                busy_until=now + repeats.LEASE,
                 created_at=now,
             )
             session.add(row)
@@ -126,17 +125,6 @@ class Refunding:
         async with self._database.transaction() as session:
             await self._projection.follow(session, customer.stripe_id or "")
             return await session.get_one(Refund, row.id)
-
-
-async def _earlier(session: AsyncSession, asked: Asked, *, now: datetime) -> Refund:
-    """The refund of an earlier request; taken over if nobody is at work on it, else InProgress is raised."""
-    known = await repeats.known(session, asked)
-    row = await payment_store.find(session, Refund, known.row_id) if known else None
-    if row is None:
-        raise InProgress
-    if row.status == BEGUN and not await payment_store.take(session, Refund, row.id, now=now, lease=LEASE):
-        raise InProgress
-    return row
 
 
 async def _reserved(session: AsyncSession, wanted: Wanted) -> Money:

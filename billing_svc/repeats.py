@@ -5,7 +5,7 @@ https://www.ietf.org/archive/id/draft-ietf-httpapi-idempotency-key-header-07.htm
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -13,8 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import payment_store
 from billing_svc.models import Answer
+from billing_svc.payment_store import BEGUN, MadeT
 from svckit.errors import Aborted, InvalidArgument
 from svckit.postgres import Database
+
+# Longer than an RPC may take: a request that is older than that has died.
+LEASE = timedelta(seconds=30)
 
 _FIELD = "idempotency_key"
 
@@ -68,6 +72,17 @@ async def known(session: AsyncSession, asked: Asked) -> Answer | None:
     if found is not None and found.request != asked.fingerprint:
         raise InvalidArgument.of(_FIELD, "was used with another request", reason="IDEMPOTENCY_KEY_REUSED")
     return found
+
+
+async def earlier(session: AsyncSession, kind: type[MadeT], asked: Asked, *, now: datetime) -> MadeT:
+    """The row of an earlier request with the key, taken over if nobody is at work on it. Raises InProgress."""
+    answer = await known(session, asked)
+    row = await payment_store.find(session, kind, answer.row_id) if answer else None
+    if row is None:
+        raise InProgress
+    if row.status == BEGUN and not await payment_store.take(session, kind, row.id, now=now, lease=LEASE):
+        raise InProgress
+    return row
 
 
 @dataclass(frozen=True, slots=True)
