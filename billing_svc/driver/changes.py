@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 import stripe
 from stripe import V1Services
-from stripe.params import InvoiceCreatePreviewParams, SubscriptionUpdateParams
+from stripe.params import (
+    InvoiceCreatePreviewParams,
+    SubscriptionScheduleUpdateParamsPhaseDiscount,
+    SubscriptionUpdateParams,
+)
 
 from billing_svc.driver.errors import Challenged, translated
 from billing_svc.driver.prices import Prices
@@ -81,6 +85,10 @@ class Changes:
             theirs = await self._stripe.subscriptions.retrieve_async(subscription)
             schedule = await self._schedule(theirs, key=key)
             running = schedule.phases[0]
+            # A phase has the discounts that it names and no others.
+            discounts: list[SubscriptionScheduleUpdateParamsPhaseDiscount] = [
+                {"discount": _id(each)} for each in theirs.discounts
+            ]
             await self._stripe.subscription_schedules.update_async(
                 schedule.id,
                 {
@@ -92,8 +100,13 @@ class Changes:
                             "start_date": running.start_date,
                             "end_date": running.end_date,
                             "items": [{"price": theirs.items.data[0].price.id}],
+                            "discounts": discounts,
                         },
-                        {"items": [{"price": price}], "duration": {"interval": order.interval, "interval_count": 1}},
+                        {
+                            "items": [{"price": price}],
+                            "duration": {"interval": order.interval, "interval_count": 1},
+                            "discounts": discounts,
+                        },
                     ],
                 },
             )
@@ -143,5 +156,5 @@ class Changes:
         return await self._prices.of_plan(order.plan, order.interval, order.price)
 
 
-def _id(reference: str | stripe.SubscriptionSchedule | stripe.Invoice) -> str:
+def _id(reference: str | stripe.SubscriptionSchedule | stripe.Invoice | stripe.Discount) -> str:
     return reference if isinstance(reference, str) else reference.id

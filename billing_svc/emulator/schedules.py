@@ -17,6 +17,7 @@ def create(call: Call) -> Json:
     item = item_of(subscription)
     call = call.on_clock_of(call.get("customer", subscription["customer"]))
     phase = _phase(item["price"]["id"], item["current_period_start"], item["current_period_end"])
+    phase["discounts"] = subscription["discounts"]
     schedule = {
         "id": new_id("sub_sched"),
         "object": "subscription_schedule",
@@ -44,13 +45,18 @@ def retrieve(call: Call) -> Json:
 
 
 def update(call: Call) -> Json:
-    """The first phase stays the running one; the second, of one period, begins where it ends."""
+    """The first phase stays the running one; the second, of one period, begins where it ends.
+
+    A phase has the discounts that it names and no others, as at Stripe.
+    """
     schedule = _active(call)
     call.params.choice("end_behavior", ("release",), "release")
     call.params.choice("proration_behavior", ("none",), "none")
     match call.params.children("phases"):
         case [first, second]:
             phases = _phases(call, schedule, first, second)
+            subscription = call.get("subscription", schedule["subscription"])
+            call.put(subscription | {"discounts": phases[0]["discounts"]})
         case _:
             raise Refused("The emulator knows schedules of exactly two phases.", param="phases")
     metadata = schedule["metadata"] | call.params.metadata()
@@ -78,7 +84,7 @@ def entered(call: Call, subscription: Json) -> Json:
     before = item_of(subscription)
     if price["recurring"]["interval"] != before["price"]["recurring"]["interval"]:
         free |= {"billing_cycle_anchor": before["current_period_end"]}
-    return with_item(free, price=price)
+    return with_item(free | {"discounts": schedule["phases"][1]["discounts"]}, price=price)
 
 
 def _active(call: Call) -> Json:
@@ -107,7 +113,15 @@ def _phases(call: Call, schedule: Json, first: Params, second: Params) -> list[J
     price = _price(call, second)
     if price["recurring"]["interval"] != interval:
         raise Refused("The emulator knows phases of one period only.", param="phases[1][duration]")
-    return [running, _phase(price["id"], end, None)]
+    return [
+        running | {"discounts": _discounts(call, first)},
+        _phase(price["id"], end, None) | {"discounts": _discounts(call, second)},
+    ]
+
+
+def _discounts(call: Call, phase: Params) -> list[str]:
+    ids = [each.required("discount") for each in phase.children("discounts")]
+    return [call.get("discount", id_, param="phases[discounts]")["id"] for id_ in ids]
 
 
 def _price(call: Call, phase: Params) -> Json:

@@ -87,9 +87,11 @@ async def test_a_preview_of_what_was_is_no_longer_true(customer: Customer, trave
 
 
 async def test_a_downgrade_waits_for_the_end_of_the_period(
-    customer: Customer, travel: Travel, database: Database
+    customer: Customer, travel: Travel, database: Database, stripe_side: StripeSide
 ) -> None:
-    made = await customer.subscribe("team")
+    coupons = stripe_side.client.v1.coupons
+    half = (await coupons.create_async({"percent_off": 50, "duration": "forever"})).id
+    made = await customer.subscribe("team", coupon=half)
     roomy = await customer.preview(made, "pro")
     async with database.transaction() as session:
         used = update(UsagePeriod).where(UsagePeriod.subscription_id == made.id).values(used=2_000_001)
@@ -113,7 +115,7 @@ async def test_a_downgrade_waits_for_the_end_of_the_period(
     assert waiting.pending_time == made.current_period_end_time
     assert during.plan_id == "team"
     assert (after.pending_plan_id, after.amount.amount_minor) == ("", 2000)
-    assert await _totals(customer) == [5000, 2000]
+    assert await _totals(customer) == [2500, 1000]
     assert (await customer.entitlements()).plan_id == "pro"
 
 
