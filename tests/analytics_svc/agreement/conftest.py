@@ -24,28 +24,33 @@ def facts() -> list[Fact]:
 
 
 @pytest.fixture(scope="session")
-async def year(
-    tmp_path_factory: pytest.TempPathFactory, engines: Engines, auth_address: str
-) -> AsyncIterator[Analytics]:
+async def year_home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    async with Home.opened(Path(tmp_path_factory.mktemp("year"))) as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+async def year_environment(year_home: Home, engines: Engines, auth_address: str) -> AsyncIterator[dict[str, str]]:
+    given = {"DATABASE_URL": engines.database_url, "REDIS_URL": engines.redis_url}
+    async with local.engines(year_home, durable=False, given=given) as own:
+        yield environment_of(year_home, own, auth_address) | {"EVENTS_RETENTION_DAYS": "20000"}
+
+
+@pytest.fixture(scope="session")
+async def year(year_home: Home, year_environment: dict[str, str]) -> AsyncIterator[Analytics]:
     """Half of the year was counted by the version before, so that the views are filled; the rest comes as events.
 
     Who was deleted is forgotten: no figure may change by that.
     """
-    given = {"DATABASE_URL": engines.database_url, "REDIS_URL": engines.redis_url}
-    async with (
-        Home.opened(Path(tmp_path_factory.mktemp("year"))) as home,
-        local.engines(home, durable=False, given=given) as own,
-    ):
-        environment = environment_of(home, own, auth_address)
-        await _run("tests.analytics_svc.agreement.before", environment["CLICKHOUSE_URL"])
-        service = service_of(home, environment)
-        await service.start()
-        async with clients.channel(service.url, services=[SERVICE]) as channel:
-            analytics = Analytics(AnalyticsServiceStub(channel))
-            await _count_the_rest(own.nats_url, analytics)
-            await _run("analytics_svc", "forget", environment=environment)
-            yield analytics
-        await service.stop()
+    await _run("tests.analytics_svc.agreement.before", year_environment["CLICKHOUSE_URL"])
+    service = service_of(year_home, year_environment)
+    await service.start()
+    async with clients.channel(service.url, services=[SERVICE]) as channel:
+        analytics = Analytics(AnalyticsServiceStub(channel))
+        await _count_the_rest(year_environment["NATS_URL"], analytics)
+        await _run("analytics_svc", "forget", environment=year_environment)
+        yield analytics
+    await service.stop()
 
 
 async def _run(module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:

@@ -15,7 +15,7 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 LENGTH = timedelta(days=365)
 
 _PEOPLE = 120
-_HISTORIES = 40  # of subscriptions alone, in a currency each
+_HISTORIES = 24  # of subscriptions alone, in a currency each
 _MODELS = {"openai": ["gpt-large", "gpt-small"], "anthropic": ["claude"], "local": ["smollm2-135m"]}
 _PRICES = {"free": 0, "pro": 2000, "team": 5000}
 _CURRENCIES = ["USD", "USD", "EUR", "JPY"]
