@@ -24,7 +24,7 @@ const PANELS = [
     { title: "Latency", about: "Milliseconds to the whole answer, of those that succeeded.", path: "providers/performance", key: "provider", series: { latencyMsP50: "half are faster", latencyMsP95: "19 of 20 are faster" }, columns: { successRate: ["success", percent], outputTokensPerSecond: ["tokens/s", number] }, whole: true },
     { title: "Cost", about: "In US dollars, by model.", path: "providers/cost", key: "model", series: { costMicros: "cost" }, columns: { requests: ["requests", number] }, format: micros, whole: true },
     { title: "Requests by provider", path: "providers/usage", key: "provider", series: { requests: "requests" }, columns: { uniqueUsers: ["people", number] }, whole: true },
-    { title: "Errors", path: "providers/errors", key: "errorCode", series: { errors: "errors" }, columns: { provider: ["provider", String], model: ["model", String], errorRate: ["rate", percent] }, whole: true },
+    { title: "Errors", path: "providers/errors", key: "errorCode", label: (row) => `${row.errorCode}: ${row.model}`, series: { errors: "errors" }, columns: { provider: ["provider", String], errorRate: ["rate", percent] }, whole: true },
   ]],
 ];
 const LIVE_MS = 15_000;
@@ -181,7 +181,7 @@ function show(panel, rows) {
     return;
   }
   say(panel, panel.about ?? "", "dim");
-  const labels = rows.map((row) => labelOf(row[panel.key ?? "date"]));
+  const labels = rows.map(panel.label ?? ((row) => labelOf(row[panel.key ?? "date"])));
   const format = panel.format ?? number;
   const further = Object.entries(panel.columns ?? {});
   panel.table.replaceChildren(table(
@@ -237,9 +237,10 @@ function draw(panel, labels, datasets) {
   }));
 }
 
-function showCohorts(panel, cohorts) {
+function showCohorts(panel, all) {
   panel.plot.hidden = true;
-  if (!cohorts.some((cohort) => cohort.size)) {
+  const cohorts = all.filter((cohort) => cohort.size);
+  if (!cohorts.length) {
     say(panel, "Nobody registered in this range.", "problem");
     return;
   }
