@@ -153,6 +153,7 @@ async def accept(
     await session.flush()  # before the generation, which points to it
     session.add(generation)
     built = await prompt.build(session, generation, model=asked.model)
+    completing.refuse_empty(asked.model, built.prompt)
     prompt.refuse_too_long(built.prompt, model=asked.model)
     return Accepted(
         generation=generation,
@@ -220,7 +221,7 @@ async def _ask(
 ) -> _Asked:
     """Write the draft's message where it goes."""
     conversation, model = await _conversation(session, draft, catalogue=catalogue, allowance=allowance, now=now)
-    completing.refuse_what_it_lacks(model, images=draft.images, tools=draft.toolbox.tools)
+    completing.refuse_what_it_lacks(model, images=draft.images, tools=[*draft.toolbox.tools, *draft.results])
     parent = await _parent(session, draft, conversation)
     refuse_unasked(draft.results, calls_of(parent))
     question = await tree.below(session, parent, conversation, author=Author.USER, text=draft.text, now=now)

@@ -110,8 +110,11 @@ async def test_a_model_that_cannot_see_is_shown_no_image(user: User, provider: L
     sent = await user.send("look", model="gpt-4.1-mini", parts=[image(PNG)])
     await user.send("and in words?", model="smollm2-135m", conversation_id=sent.conversation_id)
 
-    assert error.reason == "MODEL_LACKS_VISION"
     said = await asked_with(provider)
+    blind = await user.send("", model="gpt-4.1-mini", parts=[image(PNG)])
+    again = await refusal(user.regenerate(blind.conversation_id, blind.message.id, model="smollm2-135m"))
+
+    assert [error.reason, again.reason] == ["MODEL_LACKS_VISION"] * 2
     assert "look" in said
     assert "image" not in said
 
