@@ -10,9 +10,10 @@ from llmock.pytest_plugin import LLMock
 from chat_svc.models import Reservation
 from chat_svc.settings import ChatSettings
 from svckit import postgres
-from svckit.errors import ResourceExhausted
+from svckit.errors import ResourceExhausted, ServiceError
 from svckit.events import Bus
 from svckit.ids import new_id
+from svckit.rpc.status import received
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
 from tests.chat_svc.plans import START, grant, idle, standing
@@ -35,6 +36,15 @@ async def leave_held_back(settings: ChatSettings, user: User) -> None:
         database.transaction() as session,
     ):
         session.add(left)
+
+
+async def refused_send(user: User) -> ServiceError | None:
+    """What a message is refused with, if it is."""
+    try:
+        await user.send()
+    except grpc.aio.AioRpcError as error:
+        return received(error)
+    return None
 
 
 async def test_what_was_used_is_told_in_all_and_by_model(user: User, other: Replica, provider: LLMock) -> None:
@@ -146,8 +156,8 @@ async def test_a_plan_with_overage_goes_on(user: User, bus: Bus) -> None:
 async def test_two_hundred_sends_at_once_never_pass_the_limit_nor_leave_anything_held_back(
     settings: ChatSettings, other: Replica, bus: Bus, provider: LLMock
 ) -> None:
-    limit = 20_000
-    provider.reply("word " * 100, times=None).pace(20)
+    limit = 5_000
+    provider.reply("word " * 40, times=None).pace(50)  # always fewer tokens than the fewest that are granted
     async with process_of(settings) as (process, victim):
         user = victim.at(other.stub)
         await grant(bus, user, tokens=limit, generations=None)
@@ -158,6 +168,10 @@ async def test_two_hundred_sends_at_once_never_pass_the_limit_nor_leave_anything
         process.kill()
         outcomes = await asyncio.gather(*sends, return_exceptions=True)
         await leave_held_back(settings, user)
+        await idle(user)
+        provider.pace(0)
+        while (error := await refused_send(user)) is None:
+            pass
         now = await idle(user)
 
     begun = [outcome for outcome in outcomes if isinstance(outcome, pb.MessageStart)]
@@ -165,6 +179,6 @@ async def test_two_hundred_sends_at_once_never_pass_the_limit_nor_leave_anything
     known = [await user.generation(start.generation_id) for start in begun]
     assert full.tokens_used + full.tokens_reserved <= limit
     assert len(begun) + len(refused) == 200
-    assert any(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for error in refused)
+    assert error.reason == "QUOTA_EXCEEDED"
     assert pb.STATE_RUNNING not in {generation.state for generation in known}
     assert sum(tokens(generation.usage) for generation in known) <= now.tokens_used <= limit
