@@ -86,7 +86,8 @@ def _table() -> str:
 
 def _is_made_later(name: str) -> bool:
     """Whether the code has a metric that is only there once there is something to measure."""
-    files = [file for service in SERVICES for file in (ROOT / f"{service}_svc").glob("**/*.py")]
+    folders = ["svckit", *(f"{service}_svc" for service in SERVICES)]
+    files = [file for folder in folders for file in (ROOT / folder).glob("**/*.py")]
     return any(f'"{name.removesuffix("_total")}' in file.read_text() for file in files)
 
 
