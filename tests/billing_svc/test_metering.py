@@ -50,8 +50,8 @@ async def _until_used(customer: Customer, tokens: int) -> pb.GetBillingUsageResp
 
 
 async def test_work_counts_once_and_costs_each_thousand_beyond(bus: Bus, customer: Customer) -> None:
-    now = datetime.now(UTC)
-    await _use(bus, customer, 700, at=now, work_id=f"before-{customer.id}", copies=2)
+    before = datetime.now(UTC) - timedelta(seconds=5)  # Stripe's periods begin at whole seconds
+    await _use(bus, customer, 700, at=before, work_id=f"before-{customer.id}", copies=2)
     free = await _until_used(customer, 700)
     subscription = await customer.subscribe("pro")
     at = subscription.current_period_start_time.ToDatetime(tzinfo=UTC) + timedelta(seconds=1)
