@@ -59,6 +59,10 @@ fmt: install ## Format code and protos
 gen: install ## Generate gen/ from protos/
 	$(BIN)/python tools/generate.py
 
+.PHONY: chart
+chart: install ## Bring rules, dashboards and the table of values into helm/chatmesh
+	$(BIN)/python tools/chart.py
+
 .PHONY: bench
 bench: install ## Measure the edge against Envoy and a direct call; writes docs/benchmarks.md
 	$(BIN)/uv pip install --quiet --require-hashes -r locks/bench.txt
