@@ -3,28 +3,22 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any, cast
 
-import pytest
-from chatmesh.events.v1.events_pb2 import MessageSent, SubscriptionChanged
+from chatmesh.events.v1.events_pb2 import SubscriptionChanged
 from nats.js import JetStreamContext
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError
 
-from svckit import events
 from svckit.errors import Unavailable
 from svckit.events import DEAD_LETTERS, STREAM, Bus, Event
 from svckit.local import Engines, Supervised
 from tests.analytics_svc import facts
-from tests.analytics_svc.analyst import Analytics, days, eventually, values
+from tests.analytics_svc.analyst import Analytics, days, eventually
 
-Maker = Callable[[datetime, str], Event]
 # Number 2000, a text: nothing of this version has it.
 _UNKNOWN_FIELD = b"\x82\x7d\x05newer"
-
-MAKERS: list[Maker] = [facts.message, facts.answer, facts.failure, facts.conversation, facts.registered]
 
 
 async def test_an_event_that_is_published_twice_counts_once(bus: Bus, analytics: Analytics) -> None:
@@ -152,78 +146,6 @@ async def test_nats_may_go_and_come_back(bus: Bus, own_engines: Engines, analyti
     await eventually(lambda: messages(analytics, date(2022, 1, 24)), 2)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_killed_at_any_moment_the_views_tell_the_truth(
-    bus: Bus, analytics: Analytics, service: Supervised
-) -> None:
-    chance = random.Random(20260201)
-    first, last = date(2022, 3, 1), date(2022, 3, 3)
-    happened = traffic(chance, count=2000)
-    jetstream = await bus.jetstream()
-    for start in range(0, len(happened), 400):
-        publishing = asyncio.create_task(publish_all(bus, happened[start : start + 400]))
-        await until_begun(jetstream)
-        await asyncio.sleep(chance.uniform(0, 0.15))
-        await service.kill()
-        await publishing
-        await service.start()
-    for copy in chance.sample(happened, 50):
-        await publish_without_id(jetstream, copy)
-
-    span = days(first, last)
-
-    async def told() -> dict[str, int]:
-        chat = (await analytics.chat(**span)).data
-        by_provider = (await analytics.by_provider(**span)).data
-        return {
-            "signups": sum(row.signups for row in (await analytics.signups(**span)).data),
-            "messages": sum(row.messages for row in chat),
-            "completions": sum(row.completions for row in chat),
-            "failures": sum(row.failures for row in chat),
-            "conversations": sum(row.conversations for row in chat),
-            "by_provider": sum(row.messages for row in by_provider),
-            "waiting": not await all_counted(jetstream),
-        }
-
-    await eventually(told, truth(happened))
-    month = await analytics.active(**span, interval="month")
-    people = {sender(event) for event in happened if event.subject == "ev.chat.message.sent"}
-    assert values(month.data[0]) == {"active_users": len(people)}
-
-
-def traffic(chance: random.Random, *, count: int) -> list[Event]:
-    """Events of three days, in no order."""
-    start = facts.at("2022-03-01T00:00")
-    happened = []
-    for _ in range(count):
-        moment = start + timedelta(seconds=chance.randrange(3 * 86_400))
-        user = f"user-{chance.randrange(300)}"
-        happened.append(chance.choice(MAKERS)(moment, user))
-    return happened
-
-
-def truth(happened: list[Event]) -> dict[str, int]:
-    def count(subject: str) -> int:
-        return sum(event.subject == subject for event in happened)
-
-    return {
-        "signups": count("ev.auth.user.registered"),
-        "messages": count("ev.chat.message.sent"),
-        "completions": count("ev.chat.completion.succeeded"),
-        "failures": count("ev.chat.completion.failed"),
-        "conversations": count("ev.chat.conversation.created"),
-        "by_provider": count("ev.chat.completion.succeeded"),
-        "waiting": False,
-    }
-
-
-def sender(event: Event) -> str:
-    message = events.unpack(event)
-    assert isinstance(message, MessageSent)
-    return message.user_id
-
-
 def attributes(event: Event) -> dict[str, str]:
     """An event's headers but the one that the stream recognises copies by."""
     return {
@@ -237,11 +159,6 @@ def attributes(event: Event) -> dict[str, str]:
 
 async def publish_without_id(jetstream: JetStreamContext, event: Event) -> None:
     await jetstream.publish(event.subject, event.data, headers=attributes(event))
-
-
-async def publish_all(bus: Bus, facts: list[Event]) -> None:
-    for event in facts:
-        await bus.publish(event)
 
 
 async def published(bus: Bus, event: Event) -> bool:
@@ -275,13 +192,3 @@ async def overwrite(jetstream: JetStreamContext, **fields: int) -> None:
 async def all_counted(jetstream: JetStreamContext) -> bool:
     kept, _ = await record(jetstream)
     return bool(kept["done"] >= (await jetstream.stream_info(STREAM)).state.last_seq)
-
-
-async def until_begun(jetstream: JetStreamContext) -> None:
-    """Wait until the service is about to insert."""
-
-    async def begun() -> bool:
-        kept, _ = await record(jetstream)
-        return bool(kept["last"] > kept["done"])
-
-    await eventually(begun, True, pause=0.002)

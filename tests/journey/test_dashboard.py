@@ -47,8 +47,9 @@ async def test_an_administrator_sees_figures_charts_and_tables(mesh: Mesh, page:
     assert await page.run(drawn) >= 1
     assert await page.run("document.querySelectorAll('#tiles dd').length") == 10
     assert "startDate" not in await page.run("document.body.innerText")
+    # A chart that is not drawn yet, or that has nothing to show, says nothing.
     shown = "[...document.querySelectorAll('.plot:not([hidden]) canvas')]"
-    assert await page.run(f"{shown}.every((canvas) => canvas.getAttribute('aria-label'))")
+    await page.until(f"{shown}.length && {shown}.every((canvas) => canvas.getAttribute('aria-label'))")
     await page.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
     assert await page.run("document.documentElement.scrollWidth") <= 360
     await page.run("document.querySelector('#sign-out').click()")
