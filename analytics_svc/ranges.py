@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 
-from svckit.errors import InvalidArgument
+from svckit.errors import InvalidArgument, Unprocessable
 
 MAX_BUCKETS = 1100
 MAX_YEARS = 5
@@ -62,7 +62,7 @@ def parse(*, start_date: str, end_date: str, timezone: str, now: datetime, inter
     if start >= end:
         raise InvalidArgument.of("end_date", "must not be before the start", reason="RANGE_EMPTY")
     if end > _years_later(start.astimezone(zone), MAX_YEARS).astimezone(UTC):
-        raise InvalidArgument.of("start_date", f"at most {MAX_YEARS} years before the end", reason="RANGE_TOO_LARGE")
+        raise Unprocessable.of("start_date", f"at most {MAX_YEARS} years before the end", reason="RANGE_TOO_LARGE")
     buckets = _buckets(start, end, zone, interval) if interval else ()
     return Range(start, end, _text(first, zone), _text(last, zone), zone, interval, buckets)
 
@@ -165,7 +165,7 @@ def _buckets(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo, interval: 
             buckets.append(bucket)
         if len(buckets) > MAX_BUCKETS:
             wanted = f"at most {MAX_BUCKETS} buckets: choose a wider interval or a shorter range"
-            raise InvalidArgument.of("interval", wanted, reason="RANGE_TOO_LARGE")
+            raise Unprocessable.of("interval", wanted, reason="RANGE_TOO_LARGE")
         bucket = following
     return tuple(buckets)
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing_svc import payment_store
 from billing_svc.models import Answer
 from billing_svc.payment_store import BEGUN, MadeT
-from svckit.errors import Aborted, InvalidArgument
+from svckit.errors import Aborted, Unprocessable
 from svckit.postgres import Database
 
 # Longer than an RPC may take: a request that is older than that has died.
@@ -67,10 +67,10 @@ async def begin(session: AsyncSession, asked: Asked, *, row_id: str, now: dateti
 
 
 async def known(session: AsyncSession, asked: Asked) -> Answer | None:
-    """What is kept of an earlier request with the key. Raises InvalidArgument when that asked for something else."""
+    """What is kept of an earlier request with the key. Raises Unprocessable when that asked for something else."""
     found = await payment_store.answer(session, asked.user_id, asked.rpc, asked.key) if asked.key else None
     if found is not None and found.request != asked.fingerprint:
-        raise InvalidArgument.of(_FIELD, "was used with another request", reason="IDEMPOTENCY_KEY_REUSED")
+        raise Unprocessable.of(_FIELD, "was used with another request", reason="IDEMPOTENCY_KEY_REUSED")
     return found
 
 

@@ -22,7 +22,14 @@ from billing_svc.driver.subscriptions import Order
 from billing_svc.models import IdempotencyKey, Subscription
 from billing_svc.plans import Interval, Plans
 from billing_svc.projection import Projection
-from svckit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, ServiceError, Unauthenticated
+from svckit.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    ServiceError,
+    Unauthenticated,
+    Unprocessable,
+)
 from svckit.ids import new_id
 from svckit.postgres import Database
 
@@ -118,7 +125,7 @@ class Subscribing:
             return None
         if found.request != _fingerprint(order):
             message = "was used with another request"
-            raise InvalidArgument.of("idempotency_key", message, reason="IDEMPOTENCY_KEY_REUSED")
+            raise Unprocessable.of("idempotency_key", message, reason="IDEMPOTENCY_KEY_REUSED")
         return await store.subscription(session, found.subscription_id)
 
     async def _make(self, row: Subscription, order: Order, customer: str) -> Subscription:

@@ -25,6 +25,7 @@ class ServiceError(Exception):
     """
 
     status: ClassVar[grpc.StatusCode]
+    http_status: ClassVar[int | None] = None  # over REST, where that is not the one of google.rpc.Code
 
     def __init__(
         self,
@@ -53,6 +54,12 @@ class InvalidArgument(ServiceError):
         """One wrong field: `InvalidArgument.of("password", "must not be the e-mail address")`."""
         violation = FieldViolation(field, description, reason)
         return cls(f"{field}: {description}", reason=reason, violations=[violation])
+
+
+class Unprocessable(InvalidArgument):
+    """The request is well formed, and still cannot be followed as it is. HTTP says so with a status of its own."""
+
+    http_status = 422
 
 
 class NotFound(ServiceError):

@@ -11,7 +11,7 @@ from analytics_svc import ranges
 from analytics_svc.ranges import Range
 from analytics_svc.servicer.report import DEFAULT_LIMIT, Report, bucketed, is_estimate, ratio, unbroken
 from analytics_svc.store import users as store
-from svckit.errors import InvalidArgument
+from svckit.errors import Unprocessable
 from svckit.rpc.call import Context
 from svckit.timestamps import timestamp
 
@@ -75,7 +75,7 @@ class UserReports(Report):
         span = bucketed(request)
         if len(span.buckets) > _MAX_COHORTS:
             wanted = f"at most {_MAX_COHORTS} cohorts: choose a wider interval or a shorter range"
-            raise InvalidArgument.of("interval", wanted, reason="RANGE_TOO_LARGE")
+            raise Unprocessable.of("interval", wanted, reason="RANGE_TOO_LARGE")
         sizes, returned, meta = await asyncio.gather(
             store.cohorts(self.clickhouse, span), store.returned(self.clickhouse, span), self.meta(span)
         )

@@ -1,6 +1,7 @@
 """The answer to a unary RPC: what the service said, as one HTTP response."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from aiohttp import web
 from edge.transcoder.bodies import Body
 from edge.transcoder.framing import EVENTS
 from edge.transcoder.json_codec import CODEC_ERRORS
-from edge.transcoder.metadata import error_headers_of, headers_of, status_of
+from edge.transcoder.metadata import error_headers_of, error_status_of, headers_of, status_of
 from edge.transcoder.problems import Problem, Refused
 from edge.transcoder.routes import Route
 from edge.transcoder.upstream import Reply, UpstreamError
@@ -50,6 +51,6 @@ def _printed(print_message: Callable[[bytes], T], data: bytes) -> T:
 
 
 def refused_by(error: UpstreamError, problem: Problem, *, allowed: Mapping[str, str]) -> Refused:
-    """The refusal that an RPC's error is: its problem, with the headers that the service declared."""
+    """The refusal that an RPC's error is: its problem, with the status and headers that the service declared."""
     problem.headers.update(error_headers_of(error.metadata, allowed))
-    return Refused(problem)
+    return Refused(replace(problem, status=error_status_of(error.metadata, problem.status)))

@@ -1,6 +1,7 @@
 """What a service says about the HTTP response, in its gRPC metadata."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -44,6 +45,8 @@ CONTENT_HEADERS = (
     "Content-Type",
 )
 _UNWRITABLE = frozenset({204, 205, 304})  # RFC 9110, section 6.4.1: these have no content
+
+_CLIENT_ERROR = re.compile(r"4[0-9]{2}", re.ASCII)
 
 
 def refuse_own(names: Iterable[str]) -> None:
@@ -101,6 +104,16 @@ def status_of(metadata: Metadata, *, has_body: bool = False) -> int:
     if has_body and status in _UNWRITABLE:
         raise Refused(Problem(500, "internal", f"The service sent the status {status}, which has no content."))
     return status
+
+
+def error_status_of(metadata: Metadata, status: int) -> int:
+    """The status of an error: `status`, or the more exact one of 4xx that the service declared for a client's mistake.
+
+    What it declared for a success counts for nothing then.
+    """
+    declared = [_text(key, value) for key, value in metadata if key == STATUS_KEY]
+    exact = _CLIENT_ERROR.fullmatch(declared[-1]) if declared else None
+    return int(exact[0]) if exact and 400 <= status < 500 else status
 
 
 def _text(key: str, value: str | bytes) -> str:

@@ -41,7 +41,8 @@ async def _answer(call: Call, error: ServiceError) -> None:
     call.code = error.status
     _ERRORS.labels(error.reason).inc()
     status = to_status(error)
-    await call.context.abort(status.code, status.details, status.trailing_metadata)
+    declared = (("x-http-status", str(error.http_status)),) if error.http_status else ()
+    await call.context.abort(status.code, status.details, (*status.trailing_metadata, *declared))
 
 
 def _downstream(error: grpc.aio.AioRpcError) -> ServiceError:

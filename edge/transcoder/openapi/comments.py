@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 from protobuf.wkt import FileDescriptorSet
 
 _CODES = "|".join(name for name in code_pb2.Code.DESCRIPTOR.values_by_name if name != "OK")
-_ANSWER = re.compile(rf"({_CODES}|20[0-9]|30[0-9]): (.*)")
+_ANSWER = re.compile(rf"({_CODES}|20[0-9]|30[0-9]|4[0-9]{2}): (.*)")
 _FIRST_SENTENCE = re.compile(r"(.+?[.!?])(?:\s+|$)(.*)", re.DOTALL)
 _PACKAGE = 2  # FileDescriptorProto's field numbers, as the paths of comments use them
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
@@ -19,7 +19,7 @@ _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 class Prose:
     """A comment in parts: its first sentence, the paragraphs after it, and the answers that it names.
 
-    `errors` are by their code's name, `successes` by the status that takes the place of 200.
+    `errors` are by their code's name or their own status of 4xx, `successes` by the status that takes the place of 200.
     """
 
     summary: str
@@ -61,8 +61,8 @@ def prose_of(comment: str, name: str = "") -> Prose:
     return Prose(
         summary=" ".join(summary.split()),
         rest=rest,
-        errors={code: text for code, text in said.items() if not code.isdigit()},
-        successes={status: text for status, text in said.items() if status.isdigit()},
+        errors={code: text for code, text in said.items() if code[0] not in "23"},
+        successes={status: text for status, text in said.items() if status[0] in "23"},
     )
 
 

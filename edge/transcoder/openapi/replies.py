@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from google.rpc import code_pb2
@@ -118,13 +119,17 @@ def errors_of(errors: Mapping[str, str], *, has_body: bool) -> dict[str, Schema]
     by_status: dict[int, list[str]] = {}
     codes: dict[int, str] = {}
     for name, text in errors.items():
-        status = problem_of(code_pb2.Code.Value(name), "").status
+        status = int(name) if name.isdigit() else problem_of(code_pb2.Code.Value(name), "").status
         by_status.setdefault(status, []).append(text)
         reason = _REASON.search(text)
-        codes.setdefault(status, (reason[1] if reason else name).lower())
+        codes.setdefault(status, (reason[1] if reason else _name(name)).lower())
     if 400 in by_status:
         by_status[400].append(f"Or: {_UNREADABLE[:1].lower()}{_UNREADABLE[1:]}")
     return found | {str(status): problem("\n\n".join(by_status[status]), status, codes[status]) for status in by_status}
+
+
+def _name(answer: str) -> str:
+    return HTTPStatus(int(answer)).name if answer.isdigit() else answer
 
 
 def reference(name: str, *, kind: str = "responses") -> Schema:

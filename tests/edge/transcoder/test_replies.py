@@ -298,6 +298,21 @@ async def test_a_service_can_declare_success_only(edge: Edge, status: str) -> No
     assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal")
 
 
+@pytest.mark.parametrize(
+    ("code", "declared", "status"),
+    [(3, "422", 422), (9, "402", 402), (3, "201", 400), (3, "503", 400), (3, "4x2", 400), (13, "422", 500)],
+)
+async def test_a_service_declares_which_mistake_of_the_client_s_it_was(
+    edge: Edge, code: int, declared: str, status: int
+) -> None:
+    failing = {"trailing": {"x-http-status": declared}, "failure": {"code": code, "message": "no"}}
+
+    answer = await edge("POST", "/decorate", json.dumps(failing))
+
+    document = json.loads(answer.body)
+    assert (answer.status, document["status"]) == (status, status)
+
+
 async def test_head_answers_as_get_without_a_body(edge: Edge) -> None:
     answer = await edge("HEAD", "/v1/messages/a")
 

@@ -52,6 +52,15 @@ async def test_field_violations_arrive() -> None:
     assert error.violations == (FieldViolation("new_password", "is too common", "PASSWORD_TOO_COMMON"),)
 
 
+async def test_an_error_with_an_http_status_of_its_own_declares_it() -> None:
+    async with calling(Raising(errors.Unprocessable.of("key", "was used"))) as probe:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await probe.Unary(Request())
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert ("x-http-status", "422") in tuple(caught.value.trailing_metadata() or ())
+
+
 async def test_when_to_come_back_arrives() -> None:
     error = await failure_of(errors.ResourceExhausted("slow down", retry_after=timedelta(seconds=2.5)))
 

@@ -32,8 +32,10 @@ class AnalyticsServiceStub:
     have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
     had then. Lists have the most first.
 
-    Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
-    1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
+    widened to quarter hours, the grain of all figures.
+
+    422: the range has more than 1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
     RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
@@ -109,8 +111,10 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
     had then. Lists have the most first.
 
-    Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
-    1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
+    widened to quarter hours, the grain of all figures.
+
+    422: the range has more than 1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
     RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 
@@ -182,8 +186,10 @@ class AnalyticsServiceServicer:
     have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
     had then. Lists have the most first.
 
-    Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, the range is empty, or it has more than
-    1,100 buckets or 5 years (reason RANGE_TOO_LARGE). Instants are widened to quarter hours, the grain of all figures.
+    Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
+    widened to quarter hours, the grain of all figures.
+
+    422: the range has more than 1,100 buckets or 5 years (reason RANGE_TOO_LARGE).
     RESOURCE_EXHAUSTED: it would take too long or too much memory; ask for a shorter range (reason REPORT_TOO_LARGE).
     """
 

@@ -197,7 +197,7 @@ class BillingServiceServicer:
 
         201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
-        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
+        422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
         FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
@@ -220,7 +220,7 @@ class BillingServiceServicer:
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
         INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
         INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
-        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
+        422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
         ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
@@ -278,7 +278,7 @@ class BillingServiceServicer:
         201: The payment, whose path is in `Location`; after a repeat, word for word as it was answered first.
         ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
         INVALID_ARGUMENT: there is no key (reason IDEMPOTENCY_KEY_REQUIRED).
-        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
+        422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
         FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
         UNAVAILABLE: Stripe does not answer, so it is open whether it happened; repeat it with the same key.
@@ -318,7 +318,7 @@ class BillingServiceServicer:
 
         NOT_FOUND: no such payment.
         ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
-        INVALID_ARGUMENT: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
+        422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: more than what is left of it (reason REFUND_TOO_LARGE).
         FAILED_PRECONDITION: it never succeeded (reason PAYMENT_NOT_PAID).
         FAILED_PRECONDITION: Stripe does not make it (reason REFUND_REFUSED); the message says why.
