@@ -39,7 +39,9 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
         clickhouse.connected(settings.clickhouse_url) as warehouse,
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
-        token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
+        token_verifier(
+            auth_service_url=settings.auth_service_url, redis=redis, credential=credential, tls=settings.tls
+        ) as verifier,
     ):
         if settings.migrate_at_start:
             await migrated(warehouse, settings)
@@ -60,6 +62,8 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
                 credential=credential,
                 checks={"clickhouse": warehouse.ping},  # without Redis and NATS, what was counted is still shown
                 grace=timedelta(seconds=settings.stop_grace),
+                tls=settings.tls,
+                health_listen=settings.health_listen,
             ) as running,
         ):
             yield running

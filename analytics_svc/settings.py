@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from pydantic import NonNegativeInt, RedisDsn, ValidationInfo, field_validator
 
-from svckit.settings import DEVELOPMENT_ONLY, SchemaSettings
+from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
 
 
-class WarehouseSettings(SchemaSettings):
+class WarehouseSettings(ServiceSettings):
     """Where the tables are and how long they keep what: all that migrating them needs."""
 
     # http(s)://user:password@host:port/database, or chdb:///path for the engine inside this process.

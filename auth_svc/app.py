@@ -101,6 +101,8 @@ async def serving(
                 credential=ServiceCredential(_NAME, secret),
                 checks={"postgres": database.ping},  # without Redis and NATS it goes on
                 grace=timedelta(seconds=settings.stop_grace),
+                tls=settings.tls,
+                health_listen=settings.health_listen,
             ) as running,
         ):
             yield running

@@ -19,7 +19,7 @@ from pydantic_settings import NoDecode
 
 from auth_svc.oidc.configured import Configured
 from auth_svc.smtp import SmtpServer
-from svckit.settings import DEVELOPMENT_ONLY, SchemaSettings
+from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
 
 
 def _smtp_url(url: SecretStr) -> SecretStr:
@@ -58,7 +58,7 @@ Path: TypeAlias = Annotated[str, Field(pattern=r"^/([A-Za-z0-9._~-][A-Za-z0-9._~
 Paths: TypeAlias = Annotated[tuple[Path, ...], Field(min_length=1), NoDecode, BeforeValidator(_parts)]
 
 
-class AuthSettings(SchemaSettings):
+class AuthSettings(ServiceSettings):
     """The variables are these names in upper case."""
 
     listen: str = "127.0.0.1:3001"

@@ -55,7 +55,9 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
-        token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
+        token_verifier(
+            auth_service_url=settings.auth_service_url, redis=redis, credential=credential, tls=settings.tls
+        ) as verifier,
         _stripe(settings) as stripe,
     ):
         servicer, loops = _wired(settings, database=database, stripe=stripe, plans=plans)
@@ -72,6 +74,8 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
                 credential=credential,
                 checks={"postgres": database.ping},  # without the others it goes on
                 grace=timedelta(seconds=settings.stop_grace),
+                tls=settings.tls,
+                health_listen=settings.health_listen,
             ) as running,
         ):
             yield running

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AnyHttpUrl, Field, PostgresDsn, RedisDsn, SecretStr, ValidationInfo, field_validator
 
-from svckit.settings import DEVELOPMENT_ONLY, SchemaSettings
+from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
 
 _STRIPE = "https://api.stripe.com"
 _EMULATOR = "http://127.0.0.1:12111"
@@ -12,7 +12,7 @@ _EMULATOR = "http://127.0.0.1:12111"
 _EMULATOR_KEY = "sk_test_emulator"
 
 
-class BillingSettings(SchemaSettings):
+class BillingSettings(ServiceSettings):
     """The variables are these names in upper case. Without a key of Stripe's, the emulator stands in for it."""
 
     listen: str = "127.0.0.1:3003"

@@ -53,7 +53,9 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
-        token_verifier(auth_service_url=settings.auth_service_url, redis=redis, credential=credential) as verifier,
+        token_verifier(
+            auth_service_url=settings.auth_service_url, redis=redis, credential=credential, tls=settings.tls
+        ) as verifier,
         configured.providers(settings) as providers,
     ):
         offered = Catalogue(table, providers=providers)
@@ -106,6 +108,8 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
                 credential=credential,
                 checks={"postgres": database.ping},  # without Redis and NATS, what was written can still be read
                 grace=grace,
+                tls=settings.tls,
+                health_listen=settings.health_listen,
             ) as running,
         ):
             try:

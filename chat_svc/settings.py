@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import AnyHttpUrl, NonNegativeInt, PositiveFloat, PostgresDsn, RedisDsn, SecretStr
 
-from svckit.settings import DEVELOPMENT_ONLY, SchemaSettings
+from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
 
 
-class ChatSettings(SchemaSettings):
+class ChatSettings(ServiceSettings):
     """The variables are these names in upper case. Without a model's URL or key there is nobody to answer."""
 
     listen: str = "127.0.0.1:3002"

@@ -68,13 +68,15 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
     }
     async with AsyncExitStack() as stack:
         channels = {
-            name: await stack.enter_async_context(clients.bare_channel(targets[name], services=[service]))
+            name: await stack.enter_async_context(
+                clients.bare_channel(targets[name], services=[service], tls=settings.tls)
+            )
             for name, service in SERVICES.items()
         }
         # For what the edge itself asks: the bare ones carry other people's requests and add nothing to them.
         auth, billing = [
             await stack.enter_async_context(
-                clients.channel(targets[name], services=[SERVICES[name]], credential=credential)
+                clients.channel(targets[name], services=[SERVICES[name]], credential=credential, tls=settings.tls)
             )
             for name in ("auth", "billing")
         ]

@@ -12,7 +12,9 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from svckit import identity, rpc, telemetry
 from svckit.identity import ServiceCredential
+from svckit.renewed_channel import RenewedChannel
 from svckit.rpc import client_spans
+from svckit.tls import Tls
 
 Details: TypeAlias = grpc.aio.ClientCallDetails
 Continue: TypeAlias = Callable[[Details, Any], Awaitable[Any]]
@@ -70,10 +72,18 @@ def bare_channel(
     *,
     services: Sequence[ServiceDescriptor],
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+    tls: Tls | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to `host:port` or `dns:///name:port` that adds nothing to its calls: no deadline, no identity."""
+    """A channel to `host:port` or `dns:///name:port` that adds nothing to its calls: no deadline, no identity.
+
+    Plaintext without `tls`; OSError if its files cannot be read.
+    """
     options = [*_OPTIONS, ("grpc.service_config", _service_config(services))]
-    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return RenewedChannel(
+        tls, lambda shown: grpc.aio.secure_channel(target, shown, options=options, interceptors=interceptors)
+    )
 
 
 @asynccontextmanager
@@ -83,6 +93,7 @@ async def channel(
     services: Sequence[ServiceDescriptor],
     credential: ServiceCredential | None = None,
     timeout: timedelta = timedelta(seconds=15),  # noqa: ASYNC109 - of each call, not of this function
+    tls: Tls | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel whose calls belong to the call being served: they carry its trace, request id, user and deadline.
 
@@ -92,7 +103,9 @@ async def channel(
     """
     outgoing = _Outgoing(credential, timeout.total_seconds())
     kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
-    async with bare_channel(target, services=services, interceptors=[kind(outgoing) for kind in kinds]) as made:
+    async with bare_channel(
+        target, services=services, interceptors=[kind(outgoing) for kind in kinds], tls=tls
+    ) as made:
         yield made
 
 

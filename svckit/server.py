@@ -18,6 +18,7 @@ from svckit.health import Health
 from svckit.identity import ServiceCredential, TokenVerifier
 from svckit.rpc.call import rpcs_of
 from svckit.rpc.pipeline import OPEN_SERVICES, REFLECTION
+from svckit.tls import Tls
 
 log = structlog.get_logger(__name__)
 
@@ -84,11 +85,14 @@ async def running(
     max_concurrent: int = 1000,
     lame_duck: timedelta = timedelta(milliseconds=250),
     grace: timedelta = timedelta(seconds=10),
+    tls: Tls | None = None,
+    health_listen: str = "",
 ) -> AsyncIterator[Serving]:
     """Serve for as long as the block runs, then say NOT_SERVING and let running calls finish for `grace`.
 
     Between the two, for `lame_duck` at most, the server still takes calls of clients that have not heard it yet.
-    `max_concurrent` holds for unary calls and for streams apart. Raises `AccessLevelMissing` if an RPC names no level,
+    `max_concurrent` holds for unary calls and for streams apart. With `tls` only clients with a certificate are heard;
+    `health_listen` is a plaintext port for health alone. Raises `AccessLevelMissing` if an RPC names no level,
     and `RuntimeError` if the port is taken.
     """
     descriptors = [service.descriptor for service in services]
@@ -99,19 +103,34 @@ async def running(
     server = grpc.aio.server(interceptors=interceptors, options=options())
     health = _add(services, server)
     host, _, _ = listen.rpartition(":")
-    address = f"{host}:{server.add_insecure_port(listen)}"
+    port = server.add_secure_port(listen, tls.of_server()) if tls else server.add_insecure_port(listen)
+    address = f"{host}:{port}"
     async with AsyncExitStack() as stack:
         admin_url = ""
         if admin_listen is not None:
             admin_url = await stack.enter_async_context(admin.serving(name=name, listen=admin_listen, checks=checks))
         await server.start()
-        log.info("serving", address=address, admin=admin_url)
+        if health_listen:
+            await stack.enter_async_context(_health_alone(health, health_listen))
+        log.info("serving", address=address, admin=admin_url, tls=tls is not None)
         try:
             yield Serving(address, admin_url)
         finally:
             await health.stop(lame_duck=lame_duck)
             await server.stop(grace.total_seconds())
             log.info("stopped")
+
+
+@asynccontextmanager
+async def _health_alone(health: Health, listen: str) -> AsyncIterator[None]:
+    server = grpc.aio.server(options=options())
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    server.add_insecure_port(listen)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
 
 
 def _add(services: Sequence[Service], server: grpc.aio.Server) -> Health:

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from svckit import logs
+from svckit.tls import Tls
 
 # Marks a field whose default serves development only: `database_url: Annotated[str, DEVELOPMENT_ONLY] = "…"`.
 DEVELOPMENT_ONLY = "development only"
@@ -44,10 +46,35 @@ class Settings(BaseSettings):
     )
     # Seconds that calls and streams being served may take to end when the process is stopped.
     stop_grace: PositiveFloat = 10
+    # Mutual TLS between the processes: this one's certificate and key and the authority's certificates, all PEM files.
+    grpc_tls_cert: Path | None = None
+    grpc_tls_key: Path | None = None
+    grpc_tls_ca: Path | None = None
+
+    @property
+    def tls(self) -> Tls | None:
+        """What services are reached with and, of a service, served with; None for plaintext."""
+        cert, key, authority = self.grpc_tls_cert, self.grpc_tls_key, self.grpc_tls_ca
+        return Tls(cert, key, authority) if cert and key and authority else None
 
     @property
     def production(self) -> bool:
         return self.chatmesh_env == "production"
+
+    @field_validator("grpc_tls_cert", "grpc_tls_key", "grpc_tls_ca")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value and not os.access(value, os.R_OK):
+            raise ValueError(f"{value} cannot be read")
+        return value
+
+    @field_validator("grpc_tls_ca")
+    @classmethod
+    def _all_or_none(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        given = {value is None, *(info.data.get(name) is None for name in ("grpc_tls_cert", "grpc_tls_key"))}
+        if len(given) > 1 and {"grpc_tls_cert", "grpc_tls_key"} <= info.data.keys():
+            raise ValueError("GRPC_TLS_CERT, GRPC_TLS_KEY and GRPC_TLS_CA belong together: set all or none")
+        return value
 
     @field_validator("*")
     @classmethod
@@ -63,9 +90,11 @@ class Settings(BaseSettings):
         return value
 
 
-class SchemaSettings(Settings):
-    """The base of a service with tables of its own."""
+class ServiceSettings(Settings):
+    """The base of a gRPC service with tables of its own."""
 
+    # A second gRPC port, for probes that speak no TLS: nothing but grpc.health.v1, in plaintext.
+    health_listen: str = ""
     # Whether the process brings its tables up to date when it starts; if not, it waits until `chatmesh migrate` has.
     migrate_at_start: bool = True
 

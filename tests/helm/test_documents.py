@@ -169,6 +169,26 @@ def test_streams_are_not_cut_on_their_way_in(name: str, documents: Documents) ->
     assert any(each["kind"] in ("HTTPRoute", "Ingress") for each in documents[name])
 
 
+def test_with_mutual_tls_certificates_fit_the_addresses_and_probes_speak_plaintext(documents: Documents) -> None:
+    mtls = documents["mtls"]
+    certificates = {each["spec"]["secretName"]: each["spec"] for each in of_kind("Certificate", mtls)}
+    settings = {each["metadata"]["name"]: each["data"] for each in of_kind("ConfigMap", mtls)}
+    for deployment in of_kind("Deployment", mtls):
+        own, pod = deployment["metadata"]["name"], deployment["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        [mount] = [each for each in container["volumeMounts"] if each["name"] == "tls"]
+        certificate = certificates[f"{own}-tls"]
+        assert {"name": "tls", "secret": {"secretName": f"{own}-tls"}} in pod["volumes"]
+        assert all(settings[own][f"GRPC_TLS_{name}"].startswith(mount["mountPath"]) for name in ("CERT", "KEY", "CA"))
+        assert certificate["usages"] == ["server auth", "client auth"]
+        assert certificate["privateKey"]["rotationPolicy"] == "Always"
+        if container["name"] != "edge":
+            edge = settings["demo-chatmesh-edge"][f"{container['name'].upper()}_SERVICE_URL"]
+            assert edge.removeprefix("dns:///").rpartition(":")[0] in certificate["dnsNames"]
+            probed = {container[f"{kind}Probe"]["grpc"]["port"] for kind in ("startup", "readiness", "liveness")}
+            assert {int(settings[own]["HEALTH_LISTEN"].rpartition(":")[2])} == probed
+
+
 def test_what_the_operators_are_told(documents: Documents) -> None:
     ha, gateway = documents["ha"], documents["gateway"]
     [postgres], [clickhouse] = of_kind("Cluster", ha), of_kind("ClickHouseInstallation", ha)

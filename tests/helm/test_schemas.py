@@ -66,6 +66,7 @@ WRONG = {
     "no such service": ({"services": {"edge": {"calls": ["mail"]}}}, "there is no service mail"),
     "a hook before its database": ({"cloudnativePg": {"enabled": True}}, "choose job, init or start"),
     "replicas alone": ({"migrations": {"mode": "job"}, "altinity": {"enabled": True, "replicas": 2}}, "keeper"),
+    "certificates of nobody": ({"mtls": {"enabled": True}}, "mtls.issuerRef"),
     "a route to nowhere": ({"gateway": {"enabled": True}}, "gateway.parentRefs"),
 }
 

@@ -14,6 +14,14 @@ LISTEN: 0.0.0.0:{{ .service.port }}
 ADMIN_LISTEN: 0.0.0.0:{{ .service.adminPort }}
 MIGRATE_AT_START: {{ eq .root.Values.migrations.mode "start" | quote }}
 {{- end }}
+{{- if .root.Values.mtls.enabled }}
+GRPC_TLS_CERT: /etc/chatmesh/tls/tls.crt
+GRPC_TLS_KEY: /etc/chatmesh/tls/tls.key
+GRPC_TLS_CA: /etc/chatmesh/tls/ca.crt
+{{- if eq .service.protocol "grpc" }}
+HEALTH_LISTEN: 0.0.0.0:{{ .service.healthPort }}
+{{- end }}
+{{- end }}
 {{- range .service.calls }}
 {{ upper . }}_SERVICE_URL: dns:///{{ include "chatmesh.host" (dict "root" $.root "component" .) }}:{{ (index $.root.Values.services .).port }}
 {{- end }}

@@ -44,19 +44,28 @@ containers:
       {{- if ne (int .service.adminPort) (int .service.port) }}
       - {name: admin, containerPort: {{ .service.adminPort }}}
       {{- end }}
+      {{- if and .root.Values.mtls.enabled (eq .service.protocol "grpc") }}
+      - {name: health, containerPort: {{ .service.healthPort }}}
+      {{- end }}
     {{- range $probe := list "startup" "readiness" "liveness" }}
-    {{ $probe }}Probe: {{- include "chatmesh.probe" (dict "service" $.service "probe" $probe) | nindent 6 }}
+    {{ $probe }}Probe: {{- include "chatmesh.probe" (dict "root" $.root "service" $.service "probe" $probe) | nindent 6 }}
     {{- end }}
     lifecycle: {{- include "chatmesh.lifecycle" . | nindent 6 }}
     securityContext: {{- include "chatmesh.containerSecurity" . | nindent 6 }}
     resources: {{- toYaml .service.resources | nindent 6 }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
+      {{- if .root.Values.mtls.enabled }}
+      - {name: tls, mountPath: /etc/chatmesh/tls, readOnly: true}
+      {{- end }}
       {{- with .service.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
 volumes:
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+  {{- if .root.Values.mtls.enabled }}
+  - {name: tls, secret: {secretName: {{ include "chatmesh.fullname" .root }}-{{ .name }}-tls}}
+  {{- end }}
   {{- with .service.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -67,7 +76,8 @@ volumes:
 {{- if eq .service.protocol "http" -}}
 httpGet: {path: {{ eq .probe "readiness" | ternary "/readyz" "/livez" }}, port: http}
 {{- else -}}
-grpc: {port: {{ .service.port }}}
+# Kubernetes' probes for gRPC speak no TLS.
+grpc: {port: {{ .root.Values.mtls.enabled | ternary .service.healthPort .service.port }}}
 {{- end }}
 {{ toYaml (index .service.probes .probe) }}
 {{- end }}
