@@ -1,8 +1,5 @@
 """`chatmesh service-token` as an operator types it."""
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,37 +7,28 @@ import pytest
 from mesh import state
 from svckit.errors import Unauthenticated
 from svckit.identity import ServiceCredential
+from tests.typing_commands import typed
 
 SECRET = "a secret that all services of this test share"
 
 
-async def typed(*arguments: str, folder: Path, **environment: str) -> tuple[int | None, str, str]:
-    """Exit code, standard output and standard error of the command."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mesh", "service-token", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath, "CHATMESH_HOME": str(folder), **environment},
-    )
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
-
-
 async def test_the_services_know_a_program_by_its_token(tmp_path: Path) -> None:
-    code, token, _ = await typed("reports", folder=tmp_path, SERVICE_SECRET=SECRET)
+    code, token, _ = await typed("service-token", "reports", folder=tmp_path, SERVICE_SECRET=SECRET)
 
     assert (code, ServiceCredential("chat", SECRET).verify(token.strip())) == (0, "reports")
 
 
 async def test_beside_a_running_mesh_its_secret_is_found(tmp_path: Path) -> None:
     with state.kept(tmp_path, {"SERVICE_SECRET": SECRET}):
-        _, token, _ = await typed("reports", "--minutes", "60", folder=tmp_path)
+        _, token, _ = await typed("service-token", "reports", "--minutes", "60", folder=tmp_path)
 
     assert ServiceCredential("chat", SECRET).verify(token.strip()) == "reports"
 
 
 async def test_a_token_of_another_secret_counts_for_nothing(tmp_path: Path) -> None:
-    _, token, _ = await typed("reports", folder=tmp_path, SERVICE_SECRET="another secret, which is as long as it")
+    _, token, _ = await typed(
+        "service-token", "reports", folder=tmp_path, SERVICE_SECRET="another secret, which is as long as it"
+    )
 
     with pytest.raises(Unauthenticated):
         ServiceCredential("chat", SECRET).verify(token.strip())
@@ -56,7 +44,7 @@ async def test_a_token_of_another_secret_counts_for_nothing(tmp_path: Path) -> N
     ],
 )
 async def test_what_makes_no_token_is_told_in_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
-    code, out, err = await typed(*arguments, folder=tmp_path)
+    code, out, err = await typed("service-token", *arguments, folder=tmp_path)
 
     assert (code, out) == (1, "")
     assert err.startswith(told)
