@@ -86,6 +86,10 @@ bench-accounts: install ## Measure sign-ins and what they give away; writes docs
 bench-analytics: install ## Measure all reports at 1 and 10 million events; writes docs/benchmarks-analytics.md
 	$(BIN)/python -m bench.analytics
 
+.PHONY: audit
+audit: install ## Ask for known vulnerabilities of the locked packages, and look at their licences
+	tools/audit.sh
+
 .PHONY: lock
 lock: install ## Resolve the dependencies anew and write locks/
 	tools/lock.sh

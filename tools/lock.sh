@@ -8,6 +8,7 @@ compile() {
 compile pyproject.toml -o locks/core.txt
 compile pyproject.toml --extra local --extra local-model --group dev -c locks/core.txt -o locks/dev.txt
 compile --group bench -c locks/dev.txt -o locks/bench.txt
+compile --group audit -o locks/audit.txt
 compile --group fuzz -c locks/dev.txt -o locks/fuzz.txt
 compile --group build -c locks/dev.txt -o locks/build.txt
 compile --group deploy -c locks/dev.txt -o locks/deploy.txt
