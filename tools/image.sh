@@ -35,16 +35,14 @@ healthy() { # until the command that asks is content, for a minute at most
 }
 
 try_by_running() {
-    local container
     container=$("$tool" run --detach --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges "$name")
     trap '"$tool" rm --force "$container" >/dev/null' EXIT
     healthy "$tool" exec "$container" python -m mesh.health
 }
 
 try_by_buildah() { # which knows `run`, but neither `exec` nor a container in the background
-    local container
     container=$(buildah from --pull=never "$name")
-    trap 'kill "$edge" 2>/dev/null; wait; buildah rm "$container" >/dev/null' EXIT
+    trap 'kill "$edge"; wait; buildah rm "$container" >/dev/null' EXIT
     buildah run "$container" -- python -m edge &
     edge=$!
     healthy buildah run "$container" -- python -m mesh.health

@@ -148,6 +148,16 @@ def test_tables_are_made_by_whoever_is_told_to(documents: Documents) -> None:
     assert at_start == {"least": {"false"}, "tryout": {"true"}}
 
 
+async def test_who_makes_tables_knows_how_long_they_keep_rows() -> None:
+    kept = {"services": {"analytics": {"env": {"EVENTS_RETENTION_DAYS": 400}}}}
+    async with api_server.serving(minor=36) as server:
+        documents = await rendered(server, {**LEAST, **kept})
+    [job] = of_kind("Job", documents)
+
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "EVENTS_RETENTION_DAYS", "value": "400"} in env
+
+
 async def test_changed_settings_start_only_those_pods_anew_that_have_them() -> None:
     async with api_server.serving(minor=36) as server:
         before = await rendered(server, LEAST)

@@ -33,6 +33,33 @@ async def test_all_services_get_their_tables(new_database: Callable[[], Awaitabl
     assert (tmp_path / "clickhouse").exists()
 
 
+AWAIT = """
+import asyncio, sys
+from analytics_svc import clickhouse, schema
+
+async def main():
+    async with clickhouse.connected(sys.argv[1]) as warehouse:
+        waiting = asyncio.create_task(schema.await_migrated(warehouse))
+        await warehouse.ping()
+        early = waiting.done()
+        await schema.migrate(warehouse)
+        await waiting
+        print(early)
+
+asyncio.run(main())
+"""
+
+
+async def test_analytics_waits_until_its_tables_are_made(tmp_path: Path) -> None:
+    """In a process of its own, because the engine opens one folder a process."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", AWAIT, f"chdb://{tmp_path / 'clickhouse'}"), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+
+    assert (process.returncode, out.splitlines()[-1]) == (0, b"False")
+
+
 async def test_what_is_missing_is_named() -> None:
     code, said = await typed("analytics", "auth")
     unknown, why = await typed("mail")

@@ -90,6 +90,12 @@ env:
   {{- if .root.Values.altinity.enabled }}
   - {name: CLICKHOUSE_CLUSTER, value: chatmesh}
   {{- end }}
+  {{- /* How long tables keep rows is part of what they are. */ -}}
+  {{- range $name, $value := merge (dict) (.root.Values.services.analytics.env | default dict) .root.Values.defaults.env }}
+  {{- if hasSuffix "_RETENTION_DAYS" $name }}
+  - {name: {{ $name }}, value: {{ $value | quote }}}
+  {{- end }}
+  {{- end }}
 securityContext: {{- include "chatmesh.containerSecurity" . | nindent 2 }}
 resources: {{- toYaml .root.Values.migrations.resources | nindent 2 }}
 volumeMounts: [{name: tmp, mountPath: /tmp}]
