@@ -1,5 +1,6 @@
 """Turns whatever a handler raises into a status: the only place that does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +21,10 @@ _ERRORS = Counter("rpc_server_errors_total", "RPCs answered with an error, by it
 
 @asynccontextmanager
 async def translated(call: Call) -> AsyncIterator[None]:
-    """Answer a `ServiceError` as its status with details; anything else is logged whole and answered as INTERNAL."""
+    """Answer a `ServiceError` as its status with details; anything else is logged whole and answered as INTERNAL.
+
+    What fails only because its client is gone is cancelled instead.
+    """
     try:
         yield
         call.take_code()
@@ -32,6 +36,8 @@ async def translated(call: Call) -> AsyncIterator[None]:
     except grpc.aio.AbortError:
         call.take_code()
         raise
+    except grpc.aio.InternalError as error:  # a write that finds its client gone before gRPC has cancelled the call
+        raise asyncio.CancelledError from error
     except Exception:
         log.exception("an RPC crashed", method=call.rpc.name)
         await _answer(call, errors.Internal("internal error"))

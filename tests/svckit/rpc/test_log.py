@@ -126,6 +126,29 @@ async def test_a_crash_is_logged_with_its_traceback_and_the_calls_ids(lines: Lin
     assert (crash["request_id"], crash["trace_id"]) == ("r-2", lines.rpc()["trace_id"])
 
 
+async def test_a_write_that_finds_its_client_gone_is_no_crash(lines: Lines) -> None:
+    class Late(Ending):
+        """Writes once more although it is cancelled, as one does whose write is under way when its client leaves."""
+
+        async def Stream(self, request: Any, context: Any) -> Any:
+            try:
+                self.begun.set()
+                await asyncio.Event().wait()
+            finally:
+                yield Reply()
+
+    async with (
+        serving(servicer := Late()) as started,
+        clients.channel(started.address, services=[DESCRIPTOR]) as channel,
+    ):
+        call = stub(channel).Stream(Request())
+        await servicer.begun.wait()
+        call.cancel()
+
+    assert not lines.of("an RPC crashed")
+    assert (lines.rpc()["code"], lines.rpc()["level"]) == ("CANCELLED", "info")
+
+
 async def test_every_call_is_measured_by_method_and_status(lines: Lines) -> None:
     def count() -> float:
         labels = {"rpc_method": "kitprobe.v1.ProbeService/Unary", "rpc_response_status_code": "NOT_FOUND"}
