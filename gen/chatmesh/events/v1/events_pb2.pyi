@@ -975,8 +975,6 @@ class Limits(_message.Message):
     TOKENS_PER_PERIOD_FIELD_NUMBER: _builtins.int
     OVERAGE_FIELD_NUMBER: _builtins.int
     CONCURRENT_GENERATIONS_FIELD_NUMBER: _builtins.int
-    MESSAGES_PER_DAY_FIELD_NUMBER: _builtins.int
-    MAX_CONVERSATIONS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     tokens_per_period: _builtins.int
     """Tokens in and out in one period, before overage."""
@@ -984,9 +982,6 @@ class Limits(_message.Message):
     """Tokens past `tokens_per_period` are allowed and charged for."""
     concurrent_generations: _builtins.int
     """Answers that may be generated at the same time."""
-    messages_per_day: _builtins.int
-    """Messages in one day, UTC."""
-    max_conversations: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Models that may be asked, as "<provider>/<model>" where * stands for any text; "*" alone is every model."""
@@ -997,28 +992,18 @@ class Limits(_message.Message):
         tokens_per_period: _builtins.int | None = ...,
         overage: _builtins.bool = ...,
         concurrent_generations: _builtins.int | None = ...,
-        messages_per_day: _builtins.int | None = ...,
-        max_conversations: _builtins.int | None = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrent_generations", b"_concurrent_generations", "_max_conversations", b"_max_conversations", "_messages_per_day", b"_messages_per_day", "_tokens_per_period", b"_tokens_per_period", "concurrent_generations", b"concurrent_generations", "max_conversations", b"max_conversations", "messages_per_day", b"messages_per_day", "tokens_per_period", b"tokens_per_period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrent_generations", b"_concurrent_generations", "_tokens_per_period", b"_tokens_per_period", "concurrent_generations", b"concurrent_generations", "tokens_per_period", b"tokens_per_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrent_generations", b"_concurrent_generations", "_max_conversations", b"_max_conversations", "_messages_per_day", b"_messages_per_day", "_tokens_per_period", b"_tokens_per_period", "concurrent_generations", b"concurrent_generations", "max_conversations", b"max_conversations", "messages_per_day", b"messages_per_day", "models", b"models", "overage", b"overage", "tokens_per_period", b"tokens_per_period"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrent_generations", b"_concurrent_generations", "_tokens_per_period", b"_tokens_per_period", "concurrent_generations", b"concurrent_generations", "models", b"models", "overage", b"overage", "tokens_per_period", b"tokens_per_period"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__concurrent_generations: _TypeAlias = _typing.Literal["concurrent_generations"]  # noqa: Y015
     _WhichOneofArgType__concurrent_generations: _TypeAlias = _typing.Literal["_concurrent_generations", b"_concurrent_generations"]  # noqa: Y015
-    _WhichOneofReturnType__max_conversations: _TypeAlias = _typing.Literal["max_conversations"]  # noqa: Y015
-    _WhichOneofArgType__max_conversations: _TypeAlias = _typing.Literal["_max_conversations", b"_max_conversations"]  # noqa: Y015
-    _WhichOneofReturnType__messages_per_day: _TypeAlias = _typing.Literal["messages_per_day"]  # noqa: Y015
-    _WhichOneofArgType__messages_per_day: _TypeAlias = _typing.Literal["_messages_per_day", b"_messages_per_day"]  # noqa: Y015
     _WhichOneofReturnType__tokens_per_period: _TypeAlias = _typing.Literal["tokens_per_period"]  # noqa: Y015
     _WhichOneofArgType__tokens_per_period: _TypeAlias = _typing.Literal["_tokens_per_period", b"_tokens_per_period"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrent_generations) -> _WhichOneofReturnType__concurrent_generations | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_conversations) -> _WhichOneofReturnType__max_conversations | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__messages_per_day) -> _WhichOneofReturnType__messages_per_day | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_per_period) -> _WhichOneofReturnType__tokens_per_period | None: ...
 
