@@ -15,8 +15,10 @@ from chat_svc.consumer import Consumer
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
 from chat_svc.leases import Leases
+from chat_svc.owners import Turns
 from chat_svc.providers import configured
 from chat_svc.servicer import Chat
+from chat_svc.servicer.answers import Answers
 from chat_svc.settings import ChatSettings
 from chat_svc.signals import Signals
 from chat_svc.streams import Streams
@@ -62,6 +64,7 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
         signals = Signals(redis)
         streams = Streams(redis=redis, signals=signals)
         endings = Endings(database=database, streams=streams, catalogue=offered)
+        turns = Turns()
         titles = None
         if settings.titles_by_model:
             titles = Titles(database=database, catalogue=offered, providers=providers)
@@ -73,6 +76,7 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
             catalogue=offered,
             providers=providers,
             titles=titles,
+            turns=turns,
         )
         unread = Unread(generations=generations, streams=streams, tolerance=_tolerance(settings))
         leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
@@ -82,8 +86,8 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
             database=database,
             catalogue=offered,
             generations=generations,
-            streams=streams,
-            endings=endings,
+            turns=turns,
+            answers=Answers(database=database, generations=generations, streams=streams, endings=endings),
             verifier=verifier,
         )
         async with (

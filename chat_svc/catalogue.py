@@ -93,7 +93,7 @@ class Table(BaseModel):
     """What the file holds. No name means two models; successors and fallbacks are there.
 
     A fallback is in all plans of the model that it stands in for and can do all that it can, so that nobody has to ask
-    again while an answer is waited for.
+    again while an answer is waited for. A user's snapshot may still leave it out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -191,9 +191,9 @@ class Catalogue:
         of_providers = (row for name in (model.provider, "local") for row in marked if row.provider == name)
         return next(of_providers, None)
 
-    def fallbacks(self, model: Model) -> Sequence[Model]:
-        """Who may answer in its place: those that are still served, and whose provider is configured here."""
-        served = {row.name: row for row in self.models if self.answers(row)}
+    def fallbacks(self, model: Model, *, included: Callable[[Model], bool]) -> Sequence[Model]:
+        """Who may answer in its place: those still served, of a provider configured here, in the caller's plan."""
+        served = {row.name: row for row in self.models if self.answers(row) and included(row)}
         return [served[name] for name in model.fallbacks if name in served]
 
     def _default(self, included: Callable[[Model], bool]) -> Model:

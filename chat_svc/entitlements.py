@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chat_svc import store, usage_store
 from chat_svc.catalogue import Model
 from chat_svc.models import Entitlement
+from svckit import identity
+from svckit.postgres import Database
 
 FREE_PLAN = Path(__file__).with_name("free_plan.toml")
 
@@ -72,6 +74,12 @@ async def allowance(session: AsyncSession, owner_id: str, *, now: datetime) -> A
         models=tuple(kept.models),
         period=_period(kept, now),
     )
+
+
+async def of_caller(database: Database) -> Allowance:
+    """What the caller may do now."""
+    async with database.transaction() as session:
+        return await allowance(session, identity.user_id(), now=datetime.now(UTC))
 
 
 async def keep(session: AsyncSession, told: EntitlementsChanged) -> None:

@@ -13,6 +13,7 @@ from chat_svc import sending
 from chat_svc.catalogue import Catalogue
 from chat_svc.endings import Endings
 from chat_svc.models import Generation
+from chat_svc.owners import Turns
 from chat_svc.providers import Provider
 from chat_svc.run import Run, Stop
 from chat_svc.sending import Accepted, Wanted
@@ -46,6 +47,7 @@ class Generations:
         catalogue: Catalogue,
         providers: Mapping[str, Provider],
         titles: Titles | None,
+        turns: Turns,
     ) -> None:
         self.replica = new_id()
         self._database = database
@@ -55,6 +57,7 @@ class Generations:
         self._catalogue = catalogue
         self._providers = providers
         self._titles = titles
+        self._turns = turns
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         # On the event loop's clock.
@@ -132,7 +135,7 @@ class Generations:
                     self.stop(signal.decode(), Stop.CANCELLED)
 
     async def _begin(self, wanted: Wanted) -> Generation:
-        async with self._database.transaction() as session:
+        async with self._turns.of(wanted.owner_id), self._database.transaction() as session:
             if repeated := await sending.repeated(session, wanted):
                 return repeated
             now = datetime.now(UTC)
@@ -144,7 +147,6 @@ class Generations:
         generation, titles = accepted.generation, self._titles
         run = self._runs[generation.id] = Run(
             accepted,
-            fallbacks=self._catalogue.fallbacks(accepted.model),
             providers=self._providers,
             database=self._database,
             narrator=Narrator(streams=self._streams, generation_id=generation.id),

@@ -1,12 +1,28 @@
 """Owners of conversations: each one's changes take turns, and one whose account was deleted makes none any more."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc import attachment_store, store, usage_store
 from svckit.errors import Unauthenticated
+
+
+class Turns:
+    """Where the changes of each owner wait for one another on this replica, before they take a turn among all.
+
+    Who waits here holds no connection to the database, so that one user's many sends leave some for everybody else's.
+    """
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, owner_id: str) -> asyncio.Lock:
+        """To be held from before the transaction until after it."""
+        return self._locks.setdefault(owner_id, asyncio.Lock())
 
 
 async def take_turn(session: AsyncSession, owner_id: str) -> None:

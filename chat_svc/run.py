@@ -45,14 +45,13 @@ class Stop(Enum):
 class Run:
     """Writes one generation, once. The model is read in a task of its own, so that it can be stopped alone.
 
-    While it fails before its first text, the `fallbacks` are asked instead, one after the other.
+    While it fails before its first text, the fallbacks are asked instead, one after the other.
     """
 
     def __init__(
         self,
         accepted: Accepted,
         *,
-        fallbacks: Sequence[Model],
         providers: Mapping[str, Provider],
         database: Database,
         narrator: Narrator,
@@ -60,7 +59,7 @@ class Run:
         entitle: Callable[[], asyncio.Task[str]] | None,
     ) -> None:
         self._accepted = accepted
-        self._fallbacks = iter(fallbacks)
+        self._fallbacks = iter(accepted.fallbacks)
         self._providers = providers
         self._database = database
         self._narrator = narrator

@@ -79,11 +79,13 @@ Wanted: TypeAlias = Draft | Retake | Completion
 class Accepted:
     """What was accepted. `parent_id` is the question's, `title` the conversation's if it got one by this.
 
-    `omitted` of the branch's oldest messages are not in the prompt.
+    The `fallbacks` may answer in the model's place, in that order. `omitted` of the branch's oldest messages are not in
+    the prompt.
     """
 
     generation: Generation
     model: Model
+    fallbacks: Sequence[Model]
     prompt: Prompt
     parent_id: str = ""
     title: str = ""
@@ -158,6 +160,7 @@ async def accept(
     return Accepted(
         generation=generation,
         model=asked.model,
+        fallbacks=catalogue.fallbacks(asked.model, included=allowance.includes),
         prompt=_held_back(session, generation, built.prompt, standing=standing, tokens=built.tokens, now=now),
         parent_id=question.parent_id or "",
         title=asked.title,
@@ -186,7 +189,8 @@ def _complete(
     asked = _held_back(
         session, generation, asked, standing=standing, tokens=prompt.tokens_of(asked, model=model), now=now
     )
-    return Accepted(generation=generation, model=model, prompt=asked)
+    fallbacks = catalogue.fallbacks(model, included=standing.allowance.includes)
+    return Accepted(generation=generation, model=model, fallbacks=fallbacks, prompt=asked)
 
 
 def _held_back(

@@ -136,3 +136,10 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give the connections back."""
+
+
+class Wire(Provider, Protocol):
+    """A provider by its vendor's SDK, whose import takes a second or more."""
+
+    async def prepare(self) -> None:
+        """Have the SDK ready before it is asked for an answer; else the first answer waits for it."""

@@ -59,7 +59,7 @@ _COUNTS: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_inp
 class AnthropicWire:
     """Anthropic behind a base URL without `/v1`; `version` is that of their API, None: the SDK's own.
 
-    The SDK is heavy: it is imported with the first answer.
+    The SDK is heavy: it is imported by `prepare` or the first answer.
     """
 
     def __init__(self, *, base_url: str, api_key: str, version: str | None, connect: timedelta) -> None:
@@ -78,6 +78,10 @@ class AnthropicWire:
                 async for event in stream:
                     for part in reader.parts(event):
                         yield part
+
+    async def prepare(self) -> None:
+        """Have the SDK ready; see `Wire`."""
+        await self._client()
 
     async def close(self) -> None:
         """Give the connections back."""

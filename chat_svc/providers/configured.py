@@ -1,10 +1,11 @@
 """The providers that the settings name, each by the name that the catalogue gives it."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from chat_svc.providers import Provider
+from chat_svc.providers import Provider, Wire
 from chat_svc.providers.anthropic_wire import AnthropicWire
 from chat_svc.providers.google_wire import GoogleWire
 from chat_svc.providers.observed import Observed
@@ -15,21 +16,28 @@ from chat_svc.settings import ChatSettings
 
 @asynccontextmanager
 async def providers(settings: ChatSettings) -> AsyncIterator[Mapping[str, Provider]]:
-    """Those who run models here, until the block ends."""
+    """Those who run models here, until the block ends. Their SDKs get ready meanwhile, so that no answer waits."""
     patience = _patience(settings)
-    found = {
-        name: Observed(name, Patient(wire, patience=patience))
-        for name, wire in _wires(settings, connect=patience.connect).items()
-    }
+    wires = _wires(settings, connect=patience.connect)
+    found = {name: Observed(name, Patient(wire, patience=patience)) for name, wire in wires.items()}
+    preparing = asyncio.create_task(_prepare(wires.values()))
     try:
         yield found
     finally:
+        preparing.cancel()
+        await asyncio.wait([preparing])
         for provider in found.values():
             await provider.close()
 
 
-def _wires(settings: ChatSettings, *, connect: timedelta) -> Mapping[str, Provider]:
-    wires: dict[str, Provider] = {}
+async def _prepare(wires: Iterable[Wire]) -> None:
+    """One after the other: they take the processor from those who are served already."""
+    for wire in wires:
+        await wire.prepare()
+
+
+def _wires(settings: ChatSettings, *, connect: timedelta) -> Mapping[str, Wire]:
+    wires: dict[str, Wire] = {}
     if settings.local_model_url:
         wires["local"] = OpenAIWire(base_url=str(settings.local_model_url), api_key="none", connect=connect)
     if settings.openai_api_key:

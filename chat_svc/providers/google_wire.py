@@ -67,7 +67,7 @@ _Chunks: TypeAlias = "asyncio.Queue[GenerateContentResponse | None]"
 class GoogleWire:
     """Google behind a base URL without a version; `version` is that of their API, such as `v1beta`.
 
-    The SDK is heavy: it is imported with the first answer.
+    The SDK is heavy: it is imported by `prepare` or the first answer.
     """
 
     def __init__(self, *, base_url: str, api_key: str, version: str, connect: timedelta) -> None:
@@ -96,6 +96,10 @@ class GoogleWire:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+    async def prepare(self) -> None:
+        """Have the SDK ready; see `Wire`."""
+        await self._client()
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -47,7 +47,10 @@ _CODES: Mapping[str | None, str] = MappingProxyType(
 
 
 class OpenAIWire:
-    """A provider behind a base URL, which ends in `/v1`. The SDK is heavy: it is imported with the first answer."""
+    """A provider behind a base URL, which ends in `/v1`.
+
+    The SDK is heavy: it is imported by `prepare` or the first answer.
+    """
 
     def __init__(self, *, base_url: str, api_key: str, connect: timedelta) -> None:
         self._base_url = base_url
@@ -63,6 +66,10 @@ class OpenAIWire:
                 async for chunk in stream:
                     for part in _parts(chunk):
                         yield part
+
+    async def prepare(self) -> None:
+        """Have the SDK ready; see `Wire`."""
+        await self._client()
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -60,9 +60,19 @@ async def grant(
     tokens: int | None = 2_000_000,
     overage: bool = False,
     generations: int | None = 2,
+    models: Sequence[str] = ("*",),
 ) -> None:
-    """The same, until chat has heard."""
-    await tell(bus, user, plan=plan, version=version, tokens=tokens, overage=overage, generations=generations)
+    """The same, until chat has heard; the models alone do not tell that it has."""
+    await tell(
+        bus,
+        user,
+        plan=plan,
+        version=version,
+        tokens=tokens,
+        overage=overage,
+        generations=generations,
+        models=models,
+    )
 
     async def heard() -> bool:
         now = await standing(user)

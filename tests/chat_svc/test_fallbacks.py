@@ -8,7 +8,9 @@ from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
 from llmock.scenarios import Fail, Match
 
+from svckit.events import Bus
 from tests.chat_svc.conftest import Replica, Start
+from tests.chat_svc.plans import grant
 from tests.chat_svc.scripted import answering, stream
 from tests.chat_svc.user import User, kinds, text
 
@@ -146,6 +148,19 @@ async def test_a_model_without_a_key_is_not_asked(user: User, provider: LLMock) 
     events, _ = await told(user, model="fourth")
 
     assert kinds(events) == ["message_start", "title", "usage", "error"]
+
+
+async def test_a_model_that_the_plan_leaves_out_does_not_answer_for_another_either(
+    user: User, provider: LLMock, bus: Bus
+) -> None:
+    await grant(bus, user, plan="free", tokens=1_000_000, models=["openai/*", "google/*"])
+    provider.add(Fail(503, times=None, retry_after=0, match=Match(provider="openai"))).reply("at last")
+
+    events, answer = await told(user)
+
+    assert kinds(events) == ["message_start", "title", "model_change", "delta", "usage", "message_end"]
+    assert (answer.model, answer.text) == ("third", "at last")
+    assert {request.provider for request in provider.requests} == {"openai", "gemini"}
 
 
 async def test_what_a_model_says_it_has_used_before_it_fails_is_told_and_not_charged(

@@ -1,15 +1,21 @@
 """How much at once, and how often the same."""
 
 import asyncio
+from functools import partial
 
+import sqlalchemy
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
 from llmock.testing import LLMockServer
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from chat_svc import store
+from svckit import postgres
 from svckit.errors import ResourceExhausted
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
 from tests.chat_svc.user import User, kinds, reached
+from tests.waiting import until
 
 LONG = "word " * 200
 
@@ -65,6 +71,29 @@ async def test_somebody_elses_answers_do_not_count(
     assert (await stranger.send()).message.state == pb.STATE_DONE
     for start in begun:
         await user.cancel(start.generation_id)
+
+
+async def waiting(session: AsyncSession) -> int:
+    """How many connections to this database wait for a turn."""
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = {}"
+    own = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    return int(await session.scalar(sqlalchemy.text(query.format(own))) or 0)
+
+
+async def test_somebody_elses_many_sends_leave_connections_to_the_database(
+    user: User, stranger: User, one: Replica, provider: LLMock
+) -> None:
+    """They wait for a turn that another replica has, and at most one of them in the database."""
+    async with postgres.connected(str(one.settings.database_url), pool_size=1) as database:
+        async with database.transaction() as session:
+            await store.lock_owner(session, user.id)
+            calls = [asyncio.create_task(call) for _ in range(15) for call in (user.begin(), user.create())]
+            await until(partial(waiting, session))
+            await stranger.send()
+            assert await waiting(session) == 1
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert sum(isinstance(outcome, pb.Conversation) for outcome in outcomes) == 15
 
 
 async def test_a_repeat_attaches_to_the_same_answer(user: User, other: Replica, provider: LLMock) -> None:

@@ -1,6 +1,7 @@
 """What is somebody else's is not there, whichever RPC asks for it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -12,9 +13,36 @@ from svckit.errors import NotFound
 from svckit.rpc.status import received
 from tests.callers import refusal
 from tests.chat_svc.conftest import SERVICES
+from tests.chat_svc.pictures import PNG
 from tests.chat_svc.user import User, ended
 
-Ask = Callable[[User, pb.SendMessageResponse], Awaitable[object]]
+
+@dataclass(frozen=True)
+class Owned:
+    """One of everything that has an id."""
+
+    conversation_id: str
+    message_id: str
+    generation_id: str
+    attachment_id: str
+
+
+Ask = Callable[[User, Owned], Awaitable[object]]
+
+
+async def owned_by(user: User) -> Owned:
+    sent = await user.send(model="gpt-4.1-mini", parts=[pb.ContentPart(image=pb.Image(data=PNG))])
+    question = (await user.messages(sent.conversation_id)).messages[0]
+    return Owned(
+        sent.conversation_id,
+        sent.message.id,
+        sent.message.generation_id,
+        question.parts[0].image.attachment_id,
+    )
+
+
+async def fetch(who: User, attachment_id: str) -> None:
+    await who.stub.GetAttachment(pb.GetAttachmentRequest(attachment_id=attachment_id), metadata=who.metadata)
 
 
 async def converse(who: User, **action: Any) -> None:
@@ -43,19 +71,20 @@ async def aiter_of(request: pb.ConverseRequest) -> AsyncIterator[pb.ConverseRequ
 
 # Each id that a request may name, with the RPC that takes it.
 ASKED: dict[str, Ask] = {
-    "GetConversation": lambda who, sent: who.conversation(sent.conversation_id),
-    "UpdateConversation": lambda who, sent: who.update(sent.conversation_id, title="mine"),
-    "DeleteConversation": lambda who, sent: who.delete(sent.conversation_id),
-    "ListMessages": lambda who, sent: who.messages(sent.conversation_id),
-    "RegenerateMessage": lambda who, sent: who.regenerate(sent.conversation_id, sent.message.id),
-    "SendMessage": lambda who, sent: who.send(conversation_id=sent.conversation_id),
-    "StreamMessage": lambda who, sent: who.begin(conversation_id=sent.conversation_id),
-    "Converse.send": lambda who, sent: converse(who, send=said(conversation_id=sent.conversation_id)),
-    "Converse.resume": lambda who, sent: converse(who, resume=resumed(sent.message.generation_id)),
-    "Converse.cancel": lambda who, sent: converse(who, cancel=cancelled(sent.message.generation_id)),
-    "GetGeneration": lambda who, sent: who.generation(sent.message.generation_id),
-    "ResumeGeneration": lambda who, sent: who.resume(sent.message.generation_id),
-    "CancelGeneration": lambda who, sent: who.cancel(sent.message.generation_id),
+    "GetConversation": lambda who, theirs: who.conversation(theirs.conversation_id),
+    "UpdateConversation": lambda who, theirs: who.update(theirs.conversation_id, title="mine"),
+    "DeleteConversation": lambda who, theirs: who.delete(theirs.conversation_id),
+    "ListMessages": lambda who, theirs: who.messages(theirs.conversation_id),
+    "RegenerateMessage": lambda who, theirs: who.regenerate(theirs.conversation_id, theirs.message_id),
+    "SendMessage": lambda who, theirs: who.send(conversation_id=theirs.conversation_id),
+    "StreamMessage": lambda who, theirs: who.begin(conversation_id=theirs.conversation_id),
+    "Converse.send": lambda who, theirs: converse(who, send=said(conversation_id=theirs.conversation_id)),
+    "Converse.resume": lambda who, theirs: converse(who, resume=resumed(theirs.generation_id)),
+    "Converse.cancel": lambda who, theirs: converse(who, cancel=cancelled(theirs.generation_id)),
+    "GetGeneration": lambda who, theirs: who.generation(theirs.generation_id),
+    "ResumeGeneration": lambda who, theirs: who.resume(theirs.generation_id),
+    "CancelGeneration": lambda who, theirs: who.cancel(theirs.generation_id),
+    "GetAttachment": lambda who, theirs: fetch(who, theirs.attachment_id),
 }
 # Their answers are made of the caller's own, whatever they ask: tests below and in test_search.py.
 NAME_NO_ID = {"ListConversations", "SearchConversations", "CreateConversation", "ListModels", "GetUsage"}
@@ -77,28 +106,36 @@ def cancelled(generation_id: str) -> pb.CancelGenerationRequest:
 def test_every_rpc_is_asked_for_somebody_elses() -> None:
     rpcs = {method.name for method in SERVICES[0].methods}
 
-    assert {name.partition(".")[0] for name in ASKED} | NAME_NO_ID | {
-        "GetAttachment"
-    } == rpcs  # its own tests: test_attachments.py
+    assert {name.partition(".")[0] for name in ASKED} | NAME_NO_ID == rpcs
 
 
-@pytest.mark.parametrize("rpc", ASKED)
-async def test_somebody_elses_is_not_found(user: User, stranger: User, rpc: str) -> None:
-    sent = await user.send()
-    before = await user.conversation(sent.conversation_id)
-
-    assert await is_not_found(ASKED[rpc](stranger, sent))
-    assert await user.conversation(sent.conversation_id) == before
-    assert len((await user.messages(sent.conversation_id)).messages) == 2
-
-
-@pytest.mark.parametrize("rpc", ASKED)
-async def test_what_somebody_else_has_deleted_is_not_found_either(user: User, stranger: User, rpc: str) -> None:
+async def test_somebody_elses_is_not_found_neither_while_it_is_there_nor_once_it_is_deleted(
+    user: User, stranger: User
+) -> None:
     """The same answer as for what was never there: nobody learns what others have or had."""
-    sent = await user.send()
-    await user.delete(sent.conversation_id)
+    theirs = await owned_by(user)
+    before = await user.conversation(theirs.conversation_id)
 
-    assert await is_not_found(ASKED[rpc](stranger, sent))
+    for rpc, ask in ASKED.items():
+        assert await is_not_found(ask(stranger, theirs)), rpc
+    assert await user.conversation(theirs.conversation_id) == before
+    assert len((await user.messages(theirs.conversation_id)).messages) == 2
+
+    await user.delete(theirs.conversation_id)
+    for rpc, ask in ASKED.items():
+        assert await is_not_found(ask(stranger, theirs)), rpc
+
+
+async def test_somebody_elses_image_cannot_be_sent_by_its_id(user: User, stranger: User) -> None:
+    theirs = await owned_by(user)
+    named = pb.ContentPart(image=pb.Image(attachment_id=theirs.attachment_id, media_type="image/png", size=1))
+
+    error = await refusal(stranger.send(model="gpt-4.1-mini", parts=[named]))
+
+    assert (error.reason, [violation.field for violation in error.violations]) == (
+        "IMAGE_UNREADABLE",
+        ["parts[0].image.data"],
+    )
 
 
 async def test_a_generation_that_runs_is_neither_read_nor_stopped_by_others(
