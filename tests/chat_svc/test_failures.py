@@ -1,5 +1,6 @@
 """What goes wrong at the provider: always one visible error with a stable code, and what was written is kept."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from llmock.scenarios import Fail, Reply
 
 from svckit.errors import InvalidArgument, Unavailable
 from tests.callers import refusal
-from tests.chat_svc.conftest import Start
+from tests.chat_svc.conftest import Replica, Start
 from tests.chat_svc.user import User, kinds, text
 
 WHOLE = "one two three four five six"
@@ -126,38 +127,44 @@ async def test_an_answer_that_breaks_off_is_an_error_and_kept(
     assert len(provider.requests) == 1
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-async def test_an_answer_that_stalls_is_a_timeout_and_kept(start: Start, provider: LLMock, name: str) -> None:
-    provider.reply(WHOLE).stall(after_chunks=4, seconds=20)
+async def of_each(replica: Replica) -> list[list[pb.GenerationEvent]]:
+    """The events of an answer by each provider, asked for at the same time."""
+
+    async def told(name: str) -> list[pb.GenerationEvent]:
+        return [event async for event in User(replica.stub).stream(provider=name)]
+
+    return await asyncio.gather(*map(told, PROVIDERS))
+
+
+async def test_an_answer_that_stalls_is_a_timeout_and_kept(start: Start, provider: LLMock) -> None:
+    provider.reply(WHOLE, times=3).stall(after_chunks=4, seconds=20, times=3)
 
     async with start(model_idle_timeout=0.5) as replica:
-        events = [event async for event in User(replica.stub).stream(provider=name)]
+        for events in await of_each(replica):
+            assert (events[-1].error.code, events[-1].error.retryable) == ("upstream_timeout", True)
+            assert "" != text(events) != WHOLE
 
-    assert (events[-1].error.code, events[-1].error.retryable) == ("upstream_timeout", True)
-    assert "" != text(events) != WHOLE
     assert not any(request.completed for request in provider.requests)
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-async def test_a_first_text_that_does_not_come_is_a_timeout(start: Start, provider: LLMock, name: str) -> None:
-    provider.slow_first_token(20)
+async def test_a_first_text_that_does_not_come_is_a_timeout(start: Start, provider: LLMock) -> None:
+    provider.slow_first_token(20, times=None)
 
     async with start(model_first_token_timeout=0.3) as replica:
-        events = [event async for event in User(replica.stub).stream(provider=name)]
+        for events in await of_each(replica):
+            assert (events[-1].error.code, text(events)) == ("upstream_timeout", "")
 
-    assert (events[-1].error.code, text(events)) == ("upstream_timeout", "")
     assert not any(request.completed for request in provider.requests)
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-async def test_an_answer_without_end_is_a_timeout(start: Start, provider: LLMock, name: str) -> None:
-    provider.reply("word " * 500).pace(50)
+async def test_an_answer_without_end_is_a_timeout(start: Start, provider: LLMock) -> None:
+    provider.reply("word " * 2000, times=3).pace(50)
 
-    async with start(model_total_timeout=1) as replica:
-        events = [event async for event in User(replica.stub).stream(provider=name)]
+    async with start(model_total_timeout=5) as replica:
+        for events in await of_each(replica):
+            assert events[-1].error.code == "upstream_timeout"
+            assert text(events)
 
-    assert events[-1].error.code == "upstream_timeout"
-    assert text(events)
     assert not any(request.completed for request in provider.requests)
 
 
@@ -204,20 +211,14 @@ async def test_who_waits_for_the_answer_is_told_that_the_model_failed(user: User
     assert (await user.generation(error.metadata["generation_id"])).state == pb.STATE_FAILED
 
 
-@pytest.mark.parametrize(
-    ("name", "url"),
-    [
-        ("local", {"local_model_url": "http://127.0.0.1:9/v1"}),
-        ("openai", {"openai_base_url": "http://127.0.0.1:9/v1"}),
-        ("anthropic", {"anthropic_base_url": "http://127.0.0.1:9"}),
-        ("google", {"google_base_url": "http://127.0.0.1:9"}),
-    ],
-)
-async def test_a_provider_that_cannot_be_reached_is_unavailable(start: Start, name: str, url: dict[str, str]) -> None:
-    async with start(**url) as replica:
-        events = [event async for event in User(replica.stub).stream(provider=name)]
+async def test_a_provider_that_cannot_be_reached_is_unavailable(start: Start) -> None:
+    nowhere = "http://127.0.0.1:9"
+    urls = {f"{name}_base_url": nowhere for name in PROVIDERS}
+    async with start(**urls, local_model_url=nowhere) as replica:
+        told = await of_each(replica)
+        told.append([event async for event in User(replica.stub).stream(provider="local")])
 
-    assert events[-1].error.code == "upstream_unavailable"
+    assert [events[-1].error.code for events in told] == ["upstream_unavailable"] * 4
 
 
 async def test_a_failed_answer_does_not_count_as_running(user: User, provider: LLMock) -> None:

@@ -23,10 +23,11 @@ async def talk(user: User, turns: int) -> tuple[str, list[str]]:
     return conversation_id, ids
 
 
-async def pages(user: User, conversation_id: str, **more: Any) -> list[list[str]]:
+async def pages(user: User, conversation_id: str, *, most: int = 100, **more: Any) -> list[list[str]]:
+    """The ids of each page's messages, of the first `most` pages."""
     found: list[list[str]] = []
     token = ""
-    while not found or token:
+    while (not found or token) and len(found) < most:
         page = await user.messages(conversation_id, page_token=token, **more)
         found.append([message.id for message in page.messages])
         token = page.next_page_token

@@ -156,7 +156,7 @@ async def test_a_plan_with_overage_goes_on(user: User, bus: Bus) -> None:
 async def test_two_hundred_sends_at_once_never_pass_the_limit_nor_leave_anything_held_back(
     settings: ChatSettings, other: Replica, bus: Bus, provider: LLMock
 ) -> None:
-    limit = 5_000
+    limit = 2_000
     provider.reply("word " * 40, times=None).pace(50)  # always fewer tokens than the fewest that are granted
     async with process_of(settings) as (process, victim):
         user = victim.at(other.stub)
