@@ -1,7 +1,5 @@
 """`python -m auth_svc`: one auth service, until it is stopped."""
 
-import uvloop
-
 from auth_svc import app
 from auth_svc.settings import AuthSettings
 from svckit import process
@@ -14,4 +12,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run(main, name="auth", loop_factory=uvloop.new_event_loop)
+    process.run(main, name="auth")

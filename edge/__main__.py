@@ -2,8 +2,6 @@
 
 import gc
 
-import uvloop
-
 from edge import app
 from edge.settings import EdgeSettings
 from svckit import process
@@ -18,4 +16,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run(main, name="edge", loop_factory=uvloop.new_event_loop)
+    process.run(main, name="edge")

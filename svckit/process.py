@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any
 
 import structlog
+import uvloop
 
 from svckit import logs
 from svckit.settings import SettingsError, log_settings, otlp_endpoint, sentry
@@ -24,13 +25,8 @@ _LONGEST_PAUSE = 10.0
 _CANCEL_AGAIN = 0.5  # seconds
 
 
-def run(
-    main: Callable[[], Coroutine[Any, Any, None]],
-    *,
-    name: str,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-) -> None:
-    """Run `main` as the process called `name`, and exit.
+def run(main: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+    """Run `main` as the process called `name`, on uvloop, and exit.
 
     SIGTERM or SIGINT cancels `main` once, so that its context managers can close what they opened; a second one ends
     the process at once.
@@ -39,7 +35,7 @@ def run(
     logs.configure(name, level=level, format_=format_)
     try:
         with _reported(name), _traced(name):
-            _run(main, loop_factory)
+            _run(main)
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)  # noqa: T201 - for the person who starts it, not for the log
         sys.exit(2)
@@ -51,11 +47,9 @@ class _Crashed(Exception):
     """Nobody caught an error; it has been logged."""
 
 
-def _run(
-    main: Callable[[], Coroutine[Any, Any, None]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
-) -> None:
+def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_signalled(main))
     except SettingsError:
         raise
