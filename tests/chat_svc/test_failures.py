@@ -221,6 +221,15 @@ async def test_a_provider_that_cannot_be_reached_is_unavailable(start: Start) ->
     assert [events[-1].error.code for events in told] == ["upstream_unavailable"] * 4
 
 
+async def test_a_provider_that_hangs_up_before_it_answers_is_unavailable(start: Start) -> None:
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with start(local_model_url=f"http://127.0.0.1:{port}/v1") as replica:
+            events = [event async for event in User(replica.stub).stream(provider="local")]
+
+    assert events[-1].error.code == "upstream_unavailable"
+
+
 async def test_a_failed_answer_does_not_count_as_running(user: User, provider: LLMock) -> None:
     provider.fail(400, times=3)
     for _ in range(3):
