@@ -143,11 +143,14 @@ class Run:
         await self._narrator.tell(_start(self._accepted))
         if self._accepted.title:
             await self._narrator.tell(GenerationEvent(title=chat_pb2.TitleChange(title=self._accepted.title)))
+        clock, soonest = asyncio.get_running_loop().time, 0.0
         while not reading.done():
             await self._news.wait()
+            if (pause := soonest - clock()) > 0:
+                await asyncio.wait([reading], timeout=pause)
             self._news.clear()
+            soonest = clock() + _BATCH
             await self._tell_news()
-            await asyncio.wait([reading], timeout=_BATCH)
         await self._tell_news()
 
     async def _tell_news(self) -> None:

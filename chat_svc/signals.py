@@ -39,6 +39,7 @@ class Signals:
         self._redis = redis
         self._wake = f"chat:wake:{new_id()}"
         self._listeners: dict[str, set[asyncio.Queue[bytes]]] = {}
+        self._listeners_here: dict[str, set[asyncio.Queue[bytes]]] = {}
         self._changed: set[str] = set()
 
     @asynccontextmanager
@@ -58,6 +59,28 @@ class Signals:
             if not listeners:
                 del self._listeners[channel]
                 self._changed.add(channel)
+
+    @asynccontextmanager
+    async def listening_here(self, channel: str) -> AsyncIterator[asyncio.Queue[bytes]]:
+        """What this replica itself says on `channel` from now on by `say_here`; none of that is lost."""
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        listeners = self._listeners_here.setdefault(channel, set())
+        listeners.add(heard)
+        try:
+            yield heard
+        finally:
+            listeners.discard(heard)
+            if not listeners:
+                del self._listeners_here[channel]
+
+    def say_here(self, channel: str, data: bytes) -> None:
+        """Tell those who are `listening_here`."""
+        for heard in self._listeners_here.get(channel, ()):
+            heard.put_nowait(data)
+
+    def is_heard_here(self, channel: str) -> bool:
+        """Whether anybody is `listening_here`."""
+        return channel in self._listeners_here
 
     async def say(self, channel: str, data: str) -> None:
         """Tell all who listen to `channel` now. Raises Unavailable."""

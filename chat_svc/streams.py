@@ -1,7 +1,8 @@
 """The live events of generations: a Redis stream each, which every replica can read from any point of it.
 
 Entry `n+1-0` is the event of sequence n, so Redis itself keeps the order, and of two replicas that both believe they
-write a generation only one can write each event. Readers hear of new events by pub/sub and fill gaps from the stream.
+write a generation only one can write each event. Readers hear of new events by pub/sub, or directly where they are
+written, once they are in the stream; and they fill gaps from it.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from typing import Any
 import structlog
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from chat_svc.appends import Appends, Written
 from chat_svc.signals import LOOK, Signals, redis_needed
 from svckit.errors import OutOfRange, Unavailable
 
@@ -23,16 +26,6 @@ log = structlog.get_logger(__name__)
 KEPT = timedelta(minutes=10)
 _LOOK_AGAIN = 2.0  # seconds of silence after which a reader looks by itself: signals may be lost
 _TERMINAL = frozenset({"message_end", "error"})
-
-# 1: the event is in the stream, now or since an earlier try; 0: another one has its place.
-_APPEND = """
-local there = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
-if there[1] then return there[1][2][2] == ARGV[2] and 1 or 0 end
-redis.call('XADD', KEYS[1], ARGV[1], 'event', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('PUBLISH', KEYS[1], ARGV[2])
-return 1
-"""
 
 
 class Superseded(Exception):
@@ -50,19 +43,19 @@ class Streams:
     def __init__(self, *, redis: Redis, signals: Signals) -> None:
         self._redis = redis
         self._signals = signals
-        self._append = redis.register_script(_APPEND)
+        self._appends = Appends(redis, kept_seconds=int(KEPT.total_seconds()))
 
     async def append(self, generation_id: str, event: GenerationEvent) -> None:
         """Write the event under its sequence; again is the same as once. Raises Superseded."""
-        args: list[str | bytes | int] = [
-            f"{event.sequence + 1}-0",
-            event.SerializeToString(),
-            int(KEPT.total_seconds()),
-        ]
+        key, data = _key(generation_id), event.SerializeToString()
         with redis_needed():
-            written = await self._append(keys=[_key(generation_id)], args=args)
-        if not written:
+            written = await self._appends.append(key, f"{event.sequence + 1}-0", data)
+            if written is Written.FAILED:
+                raise RedisError("an event cannot be written")
+        if written is Written.SUPERSEDED:
+            self._signals.say_here(key, LOOK)
             raise Superseded(generation_id)
+        self._signals.say_here(key, data)
 
     async def read(self, generation_id: str, *, after: int = -1) -> Sequence[GenerationEvent]:
         """The events after that sequence, oldest first; none when they are no longer kept."""
@@ -77,21 +70,24 @@ class Streams:
 
     async def without_readers(self, generation_ids: Sequence[str]) -> Sequence[str]:
         """Those that nobody follows now, on any replica."""
-        if not generation_ids:
+        unheard = [id_ for id_ in generation_ids if not self._signals.is_heard_here(_key(id_))]
+        if not unheard:
             return []
         with redis_needed():
-            heard = await self._redis.pubsub_numsub(*map(_key, generation_ids))
-        return [id_ for id_, (_, listeners) in zip(generation_ids, heard, strict=True) if not listeners]
+            heard = await self._redis.pubsub_numsub(*map(_key, unheard))
+        return [id_ for id_, (_, listeners) in zip(unheard, heard, strict=True) if not listeners]
 
     async def follow(
-        self, generation_id: str, *, after: int, is_over: Callable[[], Awaitable[bool]]
+        self, generation_id: str, *, after: int, here: bool, is_over: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[GenerationEvent, None]:
         """The events after that sequence as they come, up to the terminal one.
 
-        `is_over` is asked after some seconds of silence: when it says yes, no more events will be written.
+        `here`: they are written by this very replica, and need no way through Redis to be heard of. `is_over` is asked
+        after some seconds of silence: when it says yes, no more events will be written.
         Raises OutOfRange when the events are no longer kept.
         """
-        async with self._signals.listening(_key(generation_id)) as heard:
+        listening = self._signals.listening_here if here else self._signals.listening
+        async with listening(_key(generation_id)) as heard:
             signal, over = LOOK, False
             while True:
                 for event in await self._news(generation_id, signal, after=after):

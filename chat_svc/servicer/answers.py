@@ -54,8 +54,8 @@ class Answers:
     async def events(self, generation: Generation, *, after: int) -> AsyncGenerator[pb.GenerationEvent, None]:
         """The events after that sequence to the last, as they come or as they are kept. Raises OutOfRange."""
         if generation.state == State.RUNNING:
-            is_over = partial(self._endings.is_over, generation.id)
-            return self._streams.follow(generation.id, after=after, is_over=is_over)
+            is_over, here = partial(self._endings.is_over, generation.id), self._generations.writes(generation.id)
+            return self._streams.follow(generation.id, after=after, here=here, is_over=is_over)
         await self._endings.is_over(generation.id)
         return _each(await self._streams.read(generation.id, after=after))
 
