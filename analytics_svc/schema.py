@@ -32,7 +32,8 @@ _REPLICATED_WINDOW = "replicated_deduplication_window = 10000, replicated_dedupl
 
 # By the tables whose old rows can go without making a sum wrong: what tells a row's age.
 _AGE = {"events": "ts", "user_usage_15m": "b"}
-_TTL_OF = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+_ENGINE_OF = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+_TTL = re.compile(r"\bTTL \w+ \+ toIntervalDay\((\d+)\)")
 
 log = structlog.get_logger(__name__)
 
@@ -75,12 +76,19 @@ def _version(script: Path) -> int:
 async def keep(clickhouse: ClickHouse, days: Mapping[str, int], *, cluster: str = "") -> None:
     """Have ClickHouse delete rows of these tables when they are so many days old; 0 keeps them for ever."""
     for table, limit in days.items():
-        [(engine,)] = await clickhouse.query(_TTL_OF, {"table": table})
-        wanted = f"TTL {_AGE[table]} + toIntervalDay({limit})"
-        if limit and wanted not in str(engine):
-            await clickhouse.command(on_cluster(cluster, f"ALTER TABLE {table} MODIFY {wanted}"))
-        elif not limit and "TTL " in str(engine):
+        kept = await kept_days(clickhouse, table)
+        if limit and limit != kept:
+            ttl = f"TTL {_AGE[table]} + toIntervalDay({limit})"
+            await clickhouse.command(on_cluster(cluster, f"ALTER TABLE {table} MODIFY {ttl}"))
+        elif kept and not limit:
             await clickhouse.command(on_cluster(cluster, f"ALTER TABLE {table} REMOVE TTL"))
+
+
+async def kept_days(clickhouse: ClickHouse, table: str) -> int:
+    """After how many days rows of the table are deleted; 0: never."""
+    [(engine,)] = await clickhouse.query(_ENGINE_OF, {"table": table})
+    ttl = _TTL.search(str(engine))
+    return int(ttl[1]) if ttl else 0
 
 
 def statements(script: str, *, cluster: str = "") -> list[str]:

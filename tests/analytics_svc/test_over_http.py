@@ -6,14 +6,14 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from chatmesh.events.v1 import events_pb2 as pb
 
-from analytics_svc import commands
+from analytics_svc import commands, schema
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.settings import AnalyticsSettings
 from svckit import clients, events
@@ -171,3 +171,36 @@ async def test_of_two_that_count_one_stands_by_until_the_other_is_silent(remote:
 def signalled(service: Supervised, signum: signal.Signals) -> None:
     assert service.pid is not None
     os.kill(service.pid, signum)
+
+
+async def test_old_events_go_what_they_add_up_to_stays_and_the_audit_looks_at_the_rest(
+    remote: Remote, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # All other events here are of May.
+    await remote.publish(facts.registered("2022-05-31T10:00", "early"), facts.registered("2022-06-07T10:00", "late"))
+    await remote.counted()
+    before = await added_up.by_views(remote.warehouse)
+    half = facts.at("2022-05-16T00:00")
+    days = (datetime.now(UTC) - half).days
+
+    await schema.keep(remote.warehouse, {"events": days, "user_usage_15m": days})
+    await eventually(lambda: older(remote.warehouse, "events", "ts"), 0)
+    await eventually(lambda: older(remote.warehouse, "user_usage_15m", "b"), 0)
+
+    assert await remote.warehouse.query("SELECT 1 FROM events WHERE ts >= '2022-05-17' LIMIT 1")
+    after = await added_up.by_views(remote.warehouse)
+    assert added(after) == added(before)
+    await remote.warehouse.command("INSERT INTO users_15m VALUES ('auth.user.registered', '2022-06-07 12:00:00', 3)")
+    assert await commands.ask("audit", remote.settings) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "users_15m differs by 4 from the raw events"
+
+
+async def older(warehouse: ClickHouse, table: str, time: str) -> object:
+    """How many rows are of before the middle of May."""
+    [(count,)] = await warehouse.query(f"SELECT count() FROM {table} WHERE {time} < '2022-05-15'")
+    return count
+
+
+def added(figures: added_up.Figures) -> added_up.Figures:
+    """Those that stay when rows of the two tables are deleted."""
+    return {key: figure for key, figure in figures.items() if key[0] not in ("raw", "usage")}
