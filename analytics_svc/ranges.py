@@ -73,6 +73,15 @@ def since_midnight(now: datetime, zone: zoneinfo.ZoneInfo) -> Range:
     return Range(midnight(day, zone), _until(now, zone), day.isoformat(), _text(now, zone), zone)
 
 
+def last_days(span: Range, count: int) -> Range:
+    """So many whole days, as buckets, the last of which is the last that the span touches."""
+    last = _today(span.zone, span.end - _GRAIN)
+    first = last - (count - 1) * _DAY
+    start, end = _from(first, span.zone), _until(last, span.zone)
+    buckets = _buckets(start, end, span.zone, "day")
+    return Range(start, end, first.isoformat(), last.isoformat(), span.zone, "day", buckets)
+
+
 @cache
 def _known_zones() -> frozenset[str]:
     """The names that mean the same on every machine."""

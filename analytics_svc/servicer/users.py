@@ -2,13 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Literal, cast
 
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 
 from analytics_svc import ranges
-from analytics_svc.ranges import Range
 from analytics_svc.servicer.report import DEFAULT_LIMIT, Report, bucketed, is_estimate, ratio, unbroken
 from analytics_svc.store import users as store
 from svckit.errors import Unprocessable
@@ -90,7 +89,7 @@ class UserReports(Report):
         return response
 
     async def GetStickiness(self, request: pb.GetStickinessRequest, context: Context) -> pb.GetStickinessResponse:
-        month = _last_month(unbroken(request))
+        month = ranges.last_days(unbroken(request), _MONTH)
         week = ranges.midnight(date.fromisoformat(month.last) - timedelta(days=_WEEK - 1), month.zone)
         daily, (mau, wau), meta = await asyncio.gather(
             store.active_users(self.clickhouse, month),
@@ -122,16 +121,3 @@ class UserReports(Report):
             )
             previous = users
         return response
-
-
-def _last_month(span: Range) -> Range:
-    """The 30 days that end with the span's last."""
-    last = (span.end - timedelta(microseconds=1)).astimezone(span.zone).date()
-    first = last - timedelta(days=_MONTH - 1)
-    return ranges.parse(
-        start_date=first.isoformat(),
-        end_date=last.isoformat(),
-        timezone=span.zone.key,
-        interval="day",
-        now=datetime.now(UTC),
-    )

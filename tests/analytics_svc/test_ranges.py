@@ -222,3 +222,9 @@ def test_the_largest_ranges_are_served() -> None:
     assert len(parse("2025-01-01", "2025-02-15T20:00:00Z", "hour").buckets) == ranges.MAX_BUCKETS
     assert len(parse("2020-01-01", "2024-12-31", "month").buckets) == 60
     assert len(parse("2020-02-29", "2025-02-28", "month").buckets) == 61
+
+
+def test_the_last_days_reach_back_before_what_may_be_asked_for() -> None:
+    month = ranges.last_days(parse("1971-01-05", "1971-01-10T12:00:00Z", ""), 30)
+
+    assert (month.first, month.last, len(month.buckets)) == ("1970-12-12", "1971-01-10", 30)
