@@ -52,10 +52,10 @@ HAVING registered >= toDateTime({start:Int64}, 'UTC') AND registered < toDateTim
 _COHORTS = f"SELECT {bucket_of('registered')} AS cohort, count() FROM ({_REGISTERED}) GROUP BY cohort"
 
 _RETURNED = f"""
-SELECT {bucket_of("registered")} AS cohort, bucket, count()
+SELECT {bucket_of("registered")} AS cohort, arrayJoin(buckets) AS bucket, count()
 FROM (
-    SELECT user_id, {bucket_of("b")} AS bucket FROM user_usage_15m WHERE {WITHIN} AND messages > 0
-    GROUP BY user_id, bucket
+    SELECT user_id, groupUniqArray({bucket_of("b")}) AS buckets FROM user_usage_15m WHERE {WITHIN} AND messages > 0
+    GROUP BY user_id
 ) AS active
 INNER JOIN ({_REGISTERED}) AS people USING user_id
 GROUP BY cohort, bucket

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from zoneinfo import ZoneInfo
 
 from tests.analytics_svc.agreement.year import Fact
@@ -50,12 +50,10 @@ class Asked:
             day -= timedelta(days=day.weekday())
         return (day.replace(day=1) if self.interval == "month" else day).isoformat()
 
-    @cached_property
+    @property
     def labels(self) -> list[str]:
-        """The names of all buckets: those of every quarter hour."""
-        quarters = (self.end - self.start) // timedelta(minutes=15)
-        names = (self.label(self.start + timedelta(minutes=15) * number) for number in range(quarters))
-        return list(dict.fromkeys(names))
+        """The names of all buckets."""
+        return _labels(self.first, self.last, self.zone, self.interval)
 
     def chosen(self, facts: Iterable[Fact]) -> list[Fact]:
         """Those in the range that are of the plan, provider, model and currency asked for."""
@@ -68,3 +66,12 @@ class Asked:
     @property
     def currency(self) -> str:
         return str(self.only.get("currency", "usd"))
+
+
+@cache
+def _labels(first: date | datetime, last: date | datetime, zone: str, interval: str) -> list[str]:
+    """Those of every quarter hour."""
+    asked = Asked(first, last, zone, interval)
+    quarters = (asked.end - asked.start) // timedelta(minutes=15)
+    names = (asked.label(asked.start + timedelta(minutes=15) * number) for number in range(quarters))
+    return list(dict.fromkeys(names))
