@@ -46,6 +46,10 @@ async def test_an_administrator_sees_figures_charts_and_tables(mesh: Mesh, page:
     drawn = "Chart.getChart(document.querySelector('[data-path=\"users/growth\"] canvas')).data.datasets[0].data.at(-1)"
     assert await page.run(drawn) >= 1
     assert await page.run("document.querySelectorAll('#tiles dd').length") == 10
+    # There is no step before the first.
+    steps = "[...document.querySelectorAll('[data-path=\"users/funnel\"] tbody tr:first-child td')]"
+    cells = await page.run(f"{steps}.map((cell) => cell.textContent)")
+    assert (cells[0], cells[2:]) == ("registered", ["–", "100%"])
     assert "startDate" not in await page.run("document.body.innerText")
     # A chart that is not drawn yet, or that has nothing to show, says nothing.
     shown = "[...document.querySelectorAll('.plot:not([hidden]) canvas')]"

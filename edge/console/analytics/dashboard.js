@@ -186,7 +186,7 @@ function show(panel, rows) {
   const further = Object.entries(panel.columns ?? {});
   panel.table.replaceChildren(table(
     [panel.key ?? "date", ...Object.values(panel.series), ...further.map(([, [head]]) => head)],
-    rows.map((row, at) => [labels[at], ...names.map((name) => format(row[name] ?? 0)), ...further.map(([name, [, shown]]) => shown(row[name] ?? 0))]),
+    rows.map((row, at) => [labels[at], ...names.map((name) => format(row[name] ?? 0)), ...further.map(([name, [, shown]]) => shown(row[name]))]),
   ));
   panel.canvas.setAttribute("aria-label", `${panel.title}: ${names.length} series of ${rows.length} values; the table below has them`);
   draw(panel, labels, names.map((name, at) => dataset(panel, name, at, rows)));

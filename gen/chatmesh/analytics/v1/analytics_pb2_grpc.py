@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class AnalyticsServiceStub:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
-    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
-    had then. Lists have the most first.
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
+    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
+    under the plan that its user had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
     widened to quarter hours, the grain of all figures.
@@ -177,10 +177,10 @@ class AnalyticsServiceStub:
 
 
 class AnalyticsServiceServicer:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
-    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
-    had then. Lists have the most first.
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
+    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
+    under the plan that its user had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
     widened to quarter hours, the grain of all figures.
@@ -517,10 +517,10 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalyticsService:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
-    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
-    had then. Lists have the most first.
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
+    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
+    under the plan that its user had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
     widened to quarter hours, the grain of all figures.

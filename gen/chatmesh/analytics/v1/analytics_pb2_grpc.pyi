@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalyticsServiceStub:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
-    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
-    had then. Lists have the most first.
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
+    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
+    under the plan that its user had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
     widened to quarter hours, the grain of all figures.
@@ -106,10 +106,10 @@ class AnalyticsServiceStub:
 
 @_typing.type_check_only
 class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
-    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
-    had then. Lists have the most first.
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
+    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
+    under the plan that its user had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
     widened to quarter hours, the grain of all figures.
@@ -181,10 +181,10 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """GetOverview answers the state of things now."""
 
 class AnalyticsServiceServicer:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null; counts are
-    numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings (ProtoJSON). Ratios and means
-    have 4 decimals; an amount that is divided is rounded half up. What an event did counts under the plan that its user
-    had then. Lists have the most first.
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
+    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
+    under the plan that its user had then. Lists have the most first.
 
     Every RPC may answer INVALID_ARGUMENT: the zone is unknown, a date is not one, or the range is empty. Instants are
     widened to quarter hours, the grain of all figures.
