@@ -33,7 +33,7 @@ async def year_home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[H
 async def year_environment(year_home: Home, engines: Engines, auth_address: str) -> AsyncIterator[dict[str, str]]:
     given = {"DATABASE_URL": engines.database_url, "REDIS_URL": engines.redis_url}
     async with local.engines(year_home, durable=False, given=given) as own:
-        yield environment_of(year_home, own, auth_address) | {"EVENTS_RETENTION_DAYS": "20000"}
+        yield environment_of(year_home, own, auth_address)
 
 
 @pytest.fixture(scope="session")
