@@ -351,7 +351,7 @@ class UsagePeriod(Base):
     @property
     def overage(self) -> Money:
         """What they cost: each thousand that was begun counts whole."""
-        return Money(-(-self.beyond // 1000) * self.per_1000_minor, self.currency)
+        return Money(-(-self.beyond // 1000) * self.per_1000_minor, self.currency).chargeable()
 
 
 class UsageRecord(Base):

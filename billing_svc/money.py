@@ -12,12 +12,22 @@ _EXPONENTS = {
 }
 
 
+def step(currency: str) -> int:
+    """What every charged amount is a multiple of: with three decimals, Stripe has the last one be 0."""
+    return 10 if currency in _EXPONENTS[3] else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """`minor` smallest units of a currency (ISO 4217, lower case). Only for people is it ever written with decimals."""
 
     minor: int
     currency: str
+
+    def chargeable(self) -> "Money":
+        """The nearest amount that can be charged; a half goes up."""
+        unit = step(self.currency)
+        return Money((self.minor + unit // 2) // unit * unit, self.currency)
 
     def __str__(self) -> str:
         """For people and logs: `20.00 USD`, `3000 JPY`, `1.500 KWD`."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, field_validator
 
 from billing_svc.money import Money
 
@@ -45,6 +45,14 @@ class Plan(Limits):
     trial_days: int = Field(default=0, ge=0, le=730)
     month: _Amounts = {}
     year: _Amounts = {}
+
+    @field_validator("month", "year")
+    @classmethod
+    def _can_be_charged(cls, amounts: _Amounts) -> _Amounts:
+        for currency, minor in amounts.items():
+            if (near := Money(minor, currency).chargeable()).minor != minor:
+                raise ValueError(f"{currency}: Stripe does not charge {minor}, but {near.minor}")
+        return amounts
 
     @property
     def limits(self) -> Limits:

@@ -5,7 +5,8 @@ cause twice changes nothing. It reads under the customer's lock: an older readin
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import stripe
@@ -48,12 +49,19 @@ class Projection:
     async def follow(self, session: AsyncSession, stripe_customer: str) -> bool:
         """Follow Stripe for that customer, in the session's transaction; false when the customer is not ours.
 
-        It must come first in the transaction: waiting for its turn then keeps no connection.
+        It must come first in the transaction: waiting for its turn then keeps neither a connection nor a lock.
         """
-        async with self._turns:
-            return await self._follow(session, stripe_customer)
+        async with self.turn():
+            return await self.follow_in_turn(session, stripe_customer)
 
-    async def _follow(self, session: AsyncSession, stripe_customer: str) -> bool:
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until so few are following that one more may; to be taken before anything is locked."""
+        async with self._turns:
+            yield
+
+    async def follow_in_turn(self, session: AsyncSession, stripe_customer: str) -> bool:
+        """What `follow` does, for whoever has a turn already."""
         customer = await store.lock_customer(session, stripe_id=stripe_customer)
         if customer is None:
             return False

@@ -106,10 +106,11 @@ class Reconciling:
         """Follow Stripe for a customer, and note what changed by it."""
         if not customer.stripe_id:
             return
-        async with self._database.transaction() as session:
+        # The turn first: those who have one may be waiting for this customer's lock.
+        async with self._projection.turn(), self._database.transaction() as session:
             await store.lock_customer(session, stripe_id=customer.stripe_id)
             before = await drift.picture(session, customer.user_id)
-            await self._projection.follow(session, customer.stripe_id)
+            await self._projection.follow_in_turn(session, customer.stripe_id)
             await session.flush()
             after = await drift.picture(session, customer.user_id)
         outcome.compared += len(after)

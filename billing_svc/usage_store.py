@@ -23,15 +23,20 @@ async def keep_record(session: AsyncSession, record: UsageRecord) -> bool:
 
 
 async def count(session: AsyncSession, record: UsageRecord) -> None:
-    """Count a record in its period, or, when that is closed, in the next open one; in none if there is none."""
+    """Count a record in its period, or, when that is closed, in the subscription's next open one; else in none."""
     user_id, occurred_at = record.user_id, record.occurred_at
     earlier = aliased(UsagePeriod)
-    subscribed = exists().where(earlier.user_id == user_id, earlier.starts_at <= occurred_at)
+    subscribed = exists().where(
+        earlier.subscription_id == UsagePeriod.subscription_id, earlier.starts_at <= occurred_at
+    )
     fitting = select(UsagePeriod.id).where(
         UsagePeriod.user_id == user_id, UsagePeriod.status == OPEN, UsagePeriod.ends_at > occurred_at, subscribed
     )
+    # Of two that overlap, as after a change to a year, the one that had begun last.
+    apart = func.greatest(UsagePeriod.starts_at - occurred_at, occurred_at - UsagePeriod.starts_at)
+    nearest = fitting.order_by(UsagePeriod.starts_at > occurred_at, apart).limit(1)
     # Locked: one that is just being closed is waited for, and then passed over.
-    period = await session.scalar(fitting.order_by(UsagePeriod.starts_at).limit(1).with_for_update())
+    period = await session.scalar(nearest.with_for_update())
     if period is None:
         return
     counted = update(UsagePeriod).where(UsagePeriod.id == period).values(used=UsagePeriod.used + record.quantity)

@@ -68,8 +68,6 @@ def translated() -> Iterator[None]:
     except stripe.CardError as error:
         raise _declined(error) from error
     except stripe.InvalidRequestError as error:
-        if error.http_status == 409:
-            raise Unsure from error
         if (refusal := _refused(error)) is None:
             raise
         raise refusal from error

@@ -99,7 +99,5 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as error:
-        if error.http_status == 409:
-            raise
         message = error.user_message or "the payment provider does not give it back"
         raise FailedPrecondition(message, reason="REFUND_REFUSED") from error

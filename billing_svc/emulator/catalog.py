@@ -29,14 +29,15 @@ def create_price(call: Call) -> Json:
     recurring = params.child("recurring")
     lookup_key = params.text("lookup_key") or None
     _refuse_taken(call, lookup_key)
-    amount = params.integer("unit_amount")
+    currency = params.currency("currency")
+    amount = params.amount("unit_amount", currency)
     price = {
         "id": new_id("price"),
         "object": "price",
         "active": True,
         "billing_scheme": "per_unit",
         "created": call.clock.now(),
-        "currency": params.required("currency").lower(),
+        "currency": currency,
         "livemode": False,
         "lookup_key": lookup_key,
         "metadata": params.metadata(),

@@ -163,7 +163,7 @@ def _credit(call: Call, subscription: Json, since: int) -> list[Charge]:
         for line in invoice["lines"]["data"]:
             if invoice["status"] != "void" and _is_for(line, item):
                 paid = line["amount"] - sum(each["amount"] for each in line["discount_amounts"])
-                left = share(paid, start=line["period"]["start"], end=end, since=since)
+                left = share(paid, subscription["currency"], start=line["period"]["start"], end=end, since=since)
                 return [Charge(-left, f"Unused time on {_name(call, item['price'])}", since, end, item["price"], True)]
     return []
 
@@ -183,7 +183,7 @@ def _debit(call: Call, subscription: Json, change: Change) -> Charge:
     start, end = item["current_period_start"], item["current_period_end"]
     amount = change.price["unit_amount"]
     net = amount - sum(each["amount"] for each in coupons.deducted(call, change.discounts, [amount])[0])
-    left = share(net, start=start, end=end, since=change.since)
+    left = share(net, subscription["currency"], start=start, end=end, since=change.since)
     return Charge(left, f"Remaining time on {_name(call, change.price)}", change.since, end, change.price, True)
 
 

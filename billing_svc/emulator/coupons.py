@@ -13,7 +13,8 @@ from billing_svc.emulator.refusals import Refused, missing
 def create(call: Call) -> Json:
     params = call.params
     percent = params.percent("percent_off")
-    amount = params.integer("amount_off", 0)
+    currency = params.currency("currency") if params.given("amount_off") else None
+    amount = params.amount("amount_off", currency) if currency else 0
     if (percent is None) == (amount == 0):
         raise Refused("You must pass either `amount_off` or `percent_off` (not both).", param="amount_off")
     duration = params.choice("duration", ("once", "repeating", "forever"), "once")
@@ -25,7 +26,7 @@ def create(call: Call) -> Json:
         "object": "coupon",
         "amount_off": amount or None,
         "created": call.clock.now(),
-        "currency": params.required("currency").lower() if amount else None,
+        "currency": currency,
         "duration": duration,
         "duration_in_months": params.integer("duration_in_months", least=1) if duration == "repeating" else None,
         "livemode": False,
@@ -77,13 +78,13 @@ def deducted(call: Call, discounts: Sequence[Json], amounts: Sequence[int]) -> l
     left = list(amounts)
     for discount in discounts:
         coupon = call.get("coupon", discount["source"]["coupon"])
-        budget = coupon["amount_off"]
+        currency, budget = call.get("customer", discount["customer"])["currency"], coupon["amount_off"]
         for place, amount in enumerate(left):
             if coupon["percent_off"] is None:
                 off = min(amount, budget)
                 budget -= off
             else:
-                off = half_up(Fraction(str(coupon["percent_off"])) * amount / 100)
+                off = half_up(Fraction(str(coupon["percent_off"])) * amount / 100, currency)
             left[place] -= off
             found[place].append({"amount": off, "discount": discount["id"]})
     return found

@@ -4,7 +4,7 @@
 requests to that path that are to change something. `drop`: it is done, and the connection cut before the answer;
 `hold`: it is done, and no answer comes until the caller gives up; `stall`: it is not done, and no answer comes;
 `delay`: it is done, and the answer comes a second later; `fail`: it is not done, but answered with a 500 that the key
-then repeats.
+then repeats; `busy`: it is not done, but answered with the 409 of a key whose first request is still at work.
 With the path `webhooks`, until it is taken back: `hold` keeps them all, `duplicate` sends each twice, `reorder` sends
 what waits newest first. `GET` lists the faults that still wait, `DELETE` takes all of them back, or those of one
 `?effect=`.
@@ -20,7 +20,7 @@ from billing_svc.emulator.refusals import Refused
 
 WEBHOOKS = "webhooks"
 _ON_WEBHOOKS = ("hold", "duplicate", "reorder")
-_ON_REQUESTS = ("drop", "hold", "stall", "delay", "fail")
+_ON_REQUESTS = ("drop", "hold", "stall", "delay", "fail", "busy")
 _HOLD_SECONDS = 3600
 _DELAY_SECONDS = 1
 
@@ -31,7 +31,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(pattern="^(/v1/.+|webhooks)$")
-    effect: Literal["drop", "hold", "stall", "delay", "fail", "duplicate", "reorder"]
+    effect: Literal["drop", "hold", "stall", "delay", "fail", "busy", "duplicate", "reorder"]
     times: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -81,9 +81,12 @@ class Faults:
             request.transport.abort()
 
     def failure(self, request: web.Request) -> Refused | None:
-        """Stripe's own failure, if it is the turn of this request, which is then not done."""
+        """Why this request is not done although nothing is wrong with it, if its turn has come."""
         if self._take(request, "fail"):
             return Refused("An unknown error occurred", status=500, type_="api_error")
+        if self._take(request, "busy"):
+            message = "There is currently another in-progress request using this Idempotent Key."
+            return Refused(message, status=409, type_="idempotency_error", code="idempotency_key_in_use")
         return None
 
     def _take(self, request: web.Request, effect: str) -> bool:

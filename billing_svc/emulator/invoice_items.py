@@ -12,12 +12,12 @@ def create(call: Call) -> Json:
     if subscription["customer"] != customer["id"]:
         raise Refused("The subscription is another customer's.", param="subscription")
     call = call.on_clock_of(customer)
-    now, period = call.clock.now(), params.child("period")
+    now, period, currency = call.clock.now(), params.child("period"), params.currency("currency")
     item = {
         "id": new_id("ii"),
         "object": "invoiceitem",
-        "amount": params.integer("amount"),
-        "currency": params.required("currency").lower(),
+        "amount": params.amount("amount", currency),
+        "currency": currency,
         "customer": customer["id"],
         "date": now,
         "description": params.text("description") or None,

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from billing_svc.emulator.currencies import CURRENCIES
 from billing_svc.emulator.objects import Json
 from billing_svc.emulator.refusals import Refused
+from billing_svc.money import step
 
 _KEYS = re.compile(r"[^\[\]]+")
 
@@ -61,6 +63,19 @@ class Params:
             message = f"Invalid integer: {text}; from {least} to {most}"
             raise Refused(message, code="parameter_invalid_integer", param=self._full(name))
         return int(text)
+
+    def currency(self, name: str) -> str:
+        """One that Stripe takes, in lower case."""
+        if (code := self.required(name).lower()) not in CURRENCIES:
+            raise Refused(f"Invalid currency: {code}.", param=self._full(name))
+        return code
+
+    def amount(self, name: str, currency: str, *, default: int | None = None, least: int = 0) -> int:
+        """Smallest units of that currency (https://docs.stripe.com/currencies#three-decimal)."""
+        amount, unit = self.integer(name, default, least=least), step(currency)
+        if amount % unit:
+            raise Refused(f"Invalid amount: in {currency} it must be a multiple of {unit}", param=self._full(name))
+        return amount
 
     def boolean(self, name: str, *, default: bool = False) -> bool:
         return self.choice(name, ("true", "false"), str(default).lower()) == "true"

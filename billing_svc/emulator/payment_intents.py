@@ -17,10 +17,11 @@ def create(call: Call) -> Json | Refused:
     customer = call.get("customer", params.required("customer"), param="customer")
     params.texts("allowed_payment_method_types")
     method = _method(call, params.text("payment_method"), customer["id"])
+    currency = params.currency("currency")
     intent = _blank(
         call,
-        amount=params.integer("amount", least=1),
-        currency=params.required("currency").lower(),
+        amount=params.amount("amount", currency, least=1),
+        currency=currency,
         customer=customer["id"],
         description=params.text("description"),
         metadata=params.metadata(),

@@ -6,12 +6,15 @@ https://docs.stripe.com/billing/subscriptions/prorations
 import math
 from fractions import Fraction
 
-
-def half_up(amount: Fraction) -> int:
-    """The nearest whole amount of an amount that is not negative; a half goes up."""
-    return math.floor(amount + Fraction(1, 2))
+from billing_svc.money import step
 
 
-def share(amount: int, *, start: int, end: int, since: int) -> int:
+def half_up(amount: Fraction, currency: str) -> int:
+    """The nearest amount that can be charged of one that is not negative; a half goes up."""
+    unit = step(currency)
+    return unit * math.floor(amount / unit + Fraction(1, 2))
+
+
+def share(amount: int, currency: str, *, start: int, end: int, since: int) -> int:
     """What of the amount for start to end falls to the time from `since` on."""
-    return half_up(Fraction(amount * (end - max(since, start)), end - start))
+    return half_up(Fraction(amount * (end - max(since, start)), end - start), currency)

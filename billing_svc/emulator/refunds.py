@@ -12,7 +12,7 @@ def create(call: Call) -> Json:
     intent = call.get("payment_intent", params.required("payment_intent"), param="payment_intent")
     charge = _paid_charge(call, intent)
     left = charge["amount"] - charge["amount_refunded"]
-    amount = params.integer("amount", left, least=1)
+    amount = params.amount("amount", charge["currency"], default=left, least=1)
     if not left:
         message = f"Charge {charge['id']} has already been refunded."
         raise Refused(message, code="charge_already_refunded")

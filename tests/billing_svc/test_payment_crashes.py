@@ -28,11 +28,11 @@ from tests.waiting import until
 _ALL_TRIES = 3
 
 
-@pytest.mark.parametrize("effect", ["drop", "fail"])
-async def test_a_repeat_settles_a_payment_whose_answer_was_lost_or_that_stripe_failed(
+@pytest.mark.parametrize("effect", ["drop", "fail", "busy"])
+async def test_a_repeat_settles_a_payment_whose_answer_was_lost_or_that_stripe_failed_or_put_off(
     customer: Customer, stripe_side: StripeSide, effect: str
 ) -> None:
-    await stripe_side.spoil("/v1/payment_intents", effect, times=_ALL_TRIES if effect == "drop" else 1)
+    await stripe_side.spoil("/v1/payment_intents", effect, times=1 if effect == "fail" else _ALL_TRIES)
     open_ = await refusal(customer.pay(1500, key="once"))
     made = await customer.pay(1500, key="once")
 
@@ -41,12 +41,12 @@ async def test_a_repeat_settles_a_payment_whose_answer_was_lost_or_that_stripe_f
     assert len(await stripe_side.payments(customer.id)) == 1
 
 
-@pytest.mark.parametrize("effect", ["drop", "fail"])
-async def test_a_repeat_settles_a_refund_whose_answer_was_lost_or_that_stripe_failed(
+@pytest.mark.parametrize("effect", ["drop", "fail", "busy"])
+async def test_a_repeat_settles_a_refund_whose_answer_was_lost_or_that_stripe_failed_or_put_off(
     customer: Customer, administrator: Administrator, stripe_side: StripeSide, effect: str
 ) -> None:
     paid = await customer.pay(1500)
-    await stripe_side.spoil("/v1/refunds", effect, times=_ALL_TRIES if effect == "drop" else 1)
+    await stripe_side.spoil("/v1/refunds", effect, times=1 if effect == "fail" else _ALL_TRIES)
     open_ = await refusal(administrator.refund(paid.id, 1000, idempotency_key="once"))
     reserved = await customer.payment(paid.id)
     made = await administrator.refund(paid.id, 1000, idempotency_key="once")

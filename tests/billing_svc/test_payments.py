@@ -134,10 +134,20 @@ async def test_what_cannot_be_charged_is_refused_and_named_and_the_key_is_free_a
     assert len((await customer.payments()).payments) == 1
 
 
-async def test_yen_have_no_decimals_and_dinars_three(customer: Customer, stripe_side: StripeSide) -> None:
+async def test_yen_have_no_decimals_and_dinars_three_of_which_the_last_is_zero(
+    customer: Customer, administrator: Administrator, stripe_side: StripeSide
+) -> None:
     await customer.pay(3000, currency="jpy")
-    await customer.pay(1500, currency="kwd")
+    dinars = await customer.pay(1500, currency="kwd")
+    refused = [
+        await refusal(customer.pay(1505, currency="kwd")),
+        await refusal(customer.pay(1500, currency="kwt")),
+    ]
+    not_back = await refusal(administrator.refund(dinars.id, 755))
 
+    assert {(each.reason, each.violations[0].field) for each in refused} == {("AMOUNT_INVALID", "amount")}
+    assert not_back.reason == "REFUND_REFUSED"
+    assert (await customer.payment(dinars.id)).refunded.amount_minor == 0
     assert [(each.amount, each.currency) for each in await stripe_side.payments(customer.id)] == [
         (3000, "jpy"),
         (1500, "kwd"),

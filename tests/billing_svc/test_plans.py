@@ -61,6 +61,15 @@ def test_a_plan_file_that_is_wrong_names_the_plan_and_the_field(tmp_path: Path) 
         Plans.read(file)
 
 
+def test_a_price_that_stripe_would_not_charge_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "plans.toml"
+    free = 'name = "Free"\ntokens_per_month = 1\nconcurrent_generations = 2\nmodels = ["*"]\n'
+    file.write_text(f"[free]\n{free}[pro]\n{free}month = {{ kwd = 6155 }}\n")
+
+    with pytest.raises(ValueError, match=r"pro\.month(.|\n)*kwd: Stripe does not charge 6155, but 6160"):
+        Plans.read(file)
+
+
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
