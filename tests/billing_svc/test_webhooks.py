@@ -99,7 +99,7 @@ async def test_copies_in_any_order_change_nothing_more(
     await asyncio.gather(*(_deliver(billing, event) for event in sent))
 
     for event in events:
-        applied = event["type"].startswith(("customer.subscription.", "invoice."))
+        applied = event["type"].startswith(("customer.subscription.", "invoice.", "payment_intent."))
         await _settled(database, event, "applied" if applied else "ignored")
     assert len(await customer.subscriptions()) == 1
     assert len((await customer.invoices()).invoices) == 1

@@ -985,7 +985,7 @@ class UpdateSubscriptionRequest(_message.Message):
     interval: Global___Interval.ValueType
     """Absent: as it is."""
     coupon: _builtins.str
-    """Takes the place of the one there is; empty: as it is."""
+    """Takes the place of the one there is, and is only for a change that is charged at once; empty: as it is."""
     preview_token: _builtins.str
     """From PreviewSubscription: charge exactly that, or nothing."""
     idempotency_key: _builtins.str
@@ -1092,7 +1092,7 @@ class PreviewSubscriptionRequest(_message.Message):
     interval: Global___Interval.ValueType
     """Absent: as it is."""
     coupon: _builtins.str
-    """Takes the place of the one there is; empty: as it is."""
+    """Takes the place of the one there is, and is only for a change that is charged at once; empty: as it is."""
     def __init__(
         self,
         *,
@@ -1218,7 +1218,7 @@ class CreatePaymentRequest(_message.Message):
     """Made by the client, required; over REST the `Idempotency-Key` header may carry it."""
     @_builtins.property
     def amount(self) -> Global___Money:
-        """From 1 to 99,999,999 minor units."""
+        """From 1 to 99,999,999 minor units; of three decimals, the last must be 0 (1,500 is 1.500 KWD)."""
 
     def __init__(
         self,

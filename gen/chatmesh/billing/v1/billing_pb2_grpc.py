@@ -196,7 +196,9 @@ class BillingServiceServicer:
         form; without the confirmation it expires after 23 hours.
 
         201: The subscription, whose path is in `Location`; after a repeat with the same key, the first one.
-        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
+        that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID); no such card (PAYMENT_METHOD_INVALID).
         422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
@@ -217,8 +219,9 @@ class BillingServiceServicer:
         ResumeSubscription takes it back until then.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
-        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
-        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
+        that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
         INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
         422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
@@ -249,8 +252,9 @@ class BillingServiceServicer:
         """PreviewSubscription answers exactly what a change would charge, and a token to have it so.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
-        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), or not sold in that currency or interval (PRICE_UNKNOWN).
-        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
+        INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
+        that currency or interval (PRICE_UNKNOWN).
+        INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
         FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
         (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
         UNAVAILABLE: Stripe does not answer; repeat it.
@@ -278,6 +282,8 @@ class BillingServiceServicer:
         201: The payment, whose path is in `Location`; after a repeat, word for word as it was answered first.
         ABORTED: the same key is being worked on (reason IDEMPOTENCY_IN_PROGRESS).
         INVALID_ARGUMENT: there is no key (reason IDEMPOTENCY_KEY_REQUIRED).
+        INVALID_ARGUMENT: Stripe does not take the amount or its currency (reason AMOUNT_INVALID).
+        INVALID_ARGUMENT: no such card (reason PAYMENT_METHOD_INVALID), or a card's number in a text (CARD_NUMBER_REFUSED).
         422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
         FAILED_PRECONDITION: there is no card to charge (reason PAYMENT_METHOD_MISSING).
