@@ -37,6 +37,7 @@ lint: install ## Format, lint, types, import contracts, generated code, protos: 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/chart.py --check
 	PATH=$(BIN):$$PATH tools/check_protos.sh
 
 # What the tests of the chart and the image need; without it they are skipped.

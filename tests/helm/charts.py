@@ -26,6 +26,7 @@ LEAST = {
 # Each with the file of that name, if there is one; the others show what no file has.
 VALUES: Mapping[str, Mapping[str, Any]] = {
     "least": LEAST,
+    "init": {**LEAST, "migrations": {"mode": "init"}, "services": {"analytics": {"replicas": 1}}},
     "scaled": {**LEAST, "defaults": {"autoscaling": {"enabled": True}}, "ingress": {"enabled": True}},
     **{
         path.stem.removeprefix("values-"): yaml.safe_load(path.read_text())

@@ -18,7 +18,6 @@ from mesh.processes import ADMIN_OFFSET, EDGE_PORT, SERVICES
 from svckit.settings import DEVELOPMENT_ONLY, Settings
 from tests.helm.charts import CHART, VALUES, Document
 from tests.helm.test_documents import of_kind
-from tools import chart
 
 CHART_VALUES: Mapping[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 PROCESSES: Mapping[str, type[Settings]] = {
@@ -143,11 +142,6 @@ def test_every_route_is_reachable_from_outside() -> None:
 
     assert [path for path in paths if not path.startswith(tuple(f"{prefix}/" for prefix in public))] == []
     assert not {"/", "/metrics", "/livez", "/readyz"} & set(public)
-
-
-def test_rules_dashboards_and_the_table_of_values_are_fresh() -> None:
-    """`make chart` brings them in: Helm reads no file outside of a chart."""
-    assert chart.stale() == []
 
 
 def test_rules_and_dashboards_arrive_as_they_are(documents: Documents) -> None:

@@ -134,7 +134,7 @@ def test_tables_are_made_by_whoever_is_told_to(documents: Documents) -> None:
     jobs = {name: [each["metadata"]["name"] for each in of_kind("Job", documents[name])] for name in VALUES}
     inits = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"]["initContainers"][0]["args"][-1]
-        for each in of_kind("Deployment", documents["gateway"])
+        for each in of_kind("Deployment", documents["init"])
         if "initContainers" in each["spec"]["template"]["spec"]
     }
     at_start = {
@@ -142,8 +142,8 @@ def test_tables_are_made_by_whoever_is_told_to(documents: Documents) -> None:
         for name in ("least", "tryout")
     }
 
-    assert jobs["ha"] == ["demo-chatmesh-migrate-1"]
-    assert jobs["gateway"] == jobs["tryout"] == []
+    assert jobs["ha"] == jobs["gateway"] == ["demo-chatmesh-migrate-1"]
+    assert jobs["init"] == jobs["tryout"] == []
     assert inits == {f"demo-chatmesh-{name}": name for name in ("auth", "chat", "billing", "analytics")}
     assert at_start == {"least": {"false"}, "tryout": {"true"}}
 
