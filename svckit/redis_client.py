@@ -5,6 +5,7 @@ Each call has its span and its measurement; of what it is about, only the comman
 
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import NoScriptError, RedisError
@@ -23,10 +24,15 @@ def connected(url: str) -> Redis:
 
 
 class _Observed(Redis):
+    """Asks once more where the connection was lost; subscriptions do not, so that who has one hears of it."""
+
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         # Of a script that Redis does not know yet, redis-py sends the text next: nothing has gone wrong.
         with db_calls.observed(SYSTEM, str(args[0]), expected=NoScriptError):
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            try:
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            except exceptions.ConnectionError:  # an idle connection that Redis has closed: it was started again
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _ObservedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

@@ -21,6 +21,7 @@ def last_event_id(context: Context) -> int:
 
 
 def draft_of(request: pb.SendMessageRequest | pb.StreamMessageRequest) -> Draft:
+    """The message of a request, its texts clean. Raises InvalidArgument."""
     text = clean(request.message)
     if not text and not request.parts:
         raise InvalidArgument.of("message", "must have a character that is not NUL, unless there are parts")
