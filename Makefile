@@ -68,10 +68,12 @@ chart: install ## Bring rules, dashboards and the table of values into helm/chat
 bench: install ## Measure the edge against Envoy and a direct call; writes docs/benchmarks.md
 	$(BIN)/uv pip install --quiet --require-hashes -r locks/bench.txt
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.claims
 
 .PHONY: bench-streams
 bench-streams: install ## Measure many streamed answers at once; writes docs/benchmarks-streams.md
 	$(BIN)/python -m bench.streams
+	$(BIN)/python -m bench.claims
 
 .PHONY: fuzz
 fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
@@ -82,14 +84,29 @@ fuzz: install ## Feed the transcoder's readers at random, FUZZ_SECONDS=60 each
 .PHONY: bench-accounts
 bench-accounts: install ## Measure sign-ins and what they give away; writes docs/benchmarks-accounts.md
 	$(BIN)/python -m bench.accounts
+	$(BIN)/python -m bench.claims
 
 .PHONY: bench-analytics
 bench-analytics: install ## Measure all reports at 1 and 10 million events; writes docs/benchmarks-analytics.md
 	$(BIN)/python -m bench.analytics
+	$(BIN)/python -m bench.claims
 
 .PHONY: audit
 audit: install ## Ask for known vulnerabilities of the locked packages, and look at their licences
 	tools/audit.sh
+
+.PHONY: claims
+claims: install ## Write the README's table of claims from what the benches wrote last
+	$(BIN)/python -m bench.claims
+
+# For example: make load RATE=50 SECONDS=60 URL=https://chat.example.com, with LOAD_API_KEY set.
+.PHONY: load
+load: install ## Let RATE visitors a second come for SECONDS to a mesh, at URL; writes build/load.html
+	$(BIN)/python -m bench.journey --rate $(or $(RATE),20) --seconds $(or $(SECONDS),30) --url $(or $(URL),http://127.0.0.1:4000)
+
+.PHONY: postman
+postman: install ## Make a Postman collection of the mesh at URL; writes build/postman.json
+	tools/postman.sh $(or $(URL),http://127.0.0.1:4000) build/postman.json
 
 .PHONY: lock
 lock: install ## Resolve the dependencies anew and write locks/

@@ -12,6 +12,7 @@ from mesh.doctor import engines, machine, services
 from mesh.doctor.finding import Finding, found
 from mesh.processes import EDGE_PORT, HOST, SERVICES, table
 from svckit.local.ports import free_port
+from svckit.tls import Tls
 
 _ENGINES = {
     "DATABASE_URL": ("PostgreSQL", engines.postgres),
@@ -44,8 +45,14 @@ def _checks(told: Mapping[str, str], *, folder: Path, runs_here: bool) -> Iterat
         yield "ports", machine.ports(table(told, free_port=lambda _: free_port(), local_model=False))
         return
     for name, port in SERVICES.items():
-        yield name, services.service(name, told.get(f"{name.upper()}_SERVICE_URL") or f"{HOST}:{port}")
+        yield name, services.service(name, told.get(f"{name.upper()}_SERVICE_URL") or f"{HOST}:{port}", _tls(told))
     yield "edge", services.edge((told.get("PUBLIC_URL") or f"http://{HOST}:{EDGE_PORT}").rstrip("/"))
+
+
+def _tls(told: Mapping[str, str]) -> Tls | None:
+    """What the processes show each other; a part of it only is for the settings to complain of."""
+    certificate, key, authority = (told.get(f"GRPC_TLS_{part}") for part in ("CERT", "KEY", "CA"))
+    return Tls(Path(certificate), Path(key), Path(authority)) if certificate and key and authority else None
 
 
 def _json(findings: list[Finding]) -> str:

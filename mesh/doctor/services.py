@@ -7,18 +7,21 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse as _Response
 
 from mesh.doctor.finding import Unwell
 from svckit import clients
+from svckit.tls import Tls
 
 _SECONDS = 5.0
 _CHECK = "/grpc.health.v1.Health/Check"
 
 
-async def service(name: str, target: str) -> str:
-    """Ask a service by gRPC whether it serves."""
+async def service(name: str, target: str, tls: Tls | None) -> str:
+    """Ask a service by gRPC whether it serves, with this environment's certificate where there is one."""
     todo = f"{name.upper()}_SERVICE_URL: does it run there? Its log says why it does not: `chatmesh {name}` shows it"
     try:
-        async with clients.bare_channel(target, services=[]) as channel:
+        async with clients.bare_channel(target, services=[], tls=tls) as channel:
             check = channel.unary_unary(_CHECK, _Request.SerializeToString, _Response.FromString)
             answer = await check(_Request(), timeout=_SECONDS)
+    except OSError as error:
+        raise Unwell(str(error), todo="GRPC_TLS_…: are the three files there, and readable?") from None
     except grpc.aio.AioRpcError as error:
         raise Unwell(f"{target}: {error.details()}", todo=todo) from None
     if answer.status != _Response.SERVING:

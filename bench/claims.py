@@ -1,0 +1,122 @@
+"""`make claims`: the README's table of claims, each with the command that shows it and what that measured last.
+
+Figures are read from the pages that the benches write, so that no number is typed by hand; a test holds the README to
+them. What a bench has not measured yet is not claimed.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent
+README = _ROOT / "README.md"
+_BEGIN, _END = "<!-- claims: python -m bench.claims -->\n", "<!-- end of claims -->\n"
+_HEAD = "| claim | shown by | last measured |\n| --- | --- | --- |\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What we say, the command that shows it, and how its figure is read from the page that the command writes."""
+
+    said: str
+    command: str
+    page: str = ""
+    figure: Callable[[str], str] = lambda _: "passes, or the build does not"
+
+    def row(self) -> str:
+        """The row of the table; empty while there is no page."""
+        if self.page and not (_ROOT / "docs" / self.page).exists():
+            return ""
+        text = (_ROOT / "docs" / self.page).read_text(encoding="utf-8") if self.page else ""
+        on = f", {found[0]}" if (found := re.search(r"\d{4}-\d\d-\d\d", text)) else ""
+        return f"| {self.said} | `{self.command}` | {self.figure(text)}{on} |\n"
+
+
+def _cells(text: str, *first: str) -> list[str]:
+    """The row of a page's tables that begins with these cells."""
+    rows = ([cell.strip(" *`") for cell in line.strip("| ").split("|")] for line in text.splitlines() if "|" in line)
+    return next(row for row in rows if tuple(row[: len(first)]) == first)
+
+
+def _added(text: str) -> str:
+    edge, direct = (float(_cells(text, "small GET", through)[-1]) for through in ("edge", "direct"))
+    return f"{edge - direct:.2f} ms"
+
+
+def _through_the_edge(text: str) -> str:
+    slowest = min(_cells(text, *row)[5] for row in (("small GET", "edge"), ("page of 20 messages", "edge")))
+    return f"{slowest} (pages of 20 messages)"
+
+
+def _most_told(text: str) -> str:
+    ratios = [float(_cells(text, call, "150")[-1]) for call in ("SignIn", "SignUp", "ForgotPassword")]
+    return f"{max(max(ratio, 1 / ratio) for ratio in ratios):.3f}"
+
+
+def _slowest_report(text: str) -> str:
+    """The first size that was measured, the last 30 days."""
+    table = text.split("10,000,000 events")[0]
+    slowest = max(float(found) for found in re.findall(r"^\| `Get\w+` \| (\d+) ", table, re.MULTILINE))
+    return f"{slowest:.0f} ms (p50 of the slowest report)"
+
+
+CLAIMS = (
+    Claim("The edge adds less than 5 ms to a request", "make bench", "benchmarks.md", _added),
+    Claim("One edge serves at least 1,000 requests a second", "make bench", "benchmarks.md", _through_the_edge),
+    Claim(
+        "The time of an answer does not tell who has an account: ratio below 1.15",
+        "make bench-accounts",
+        "benchmarks-accounts.md",
+        _most_told,
+    ),
+    Claim(
+        "A session's end is heard everywhere within a second",
+        "make bench-accounts",
+        "benchmarks-accounts.md",
+        lambda text: f"{_cells(text, 'SignOut', '30')[3]} ms (p99)",
+    ),
+    Claim(
+        "No token of a streamed answer is lost, with 25 answers at once",
+        "make bench-streams",
+        "benchmarks-streams.md",
+        lambda text: f"{_cells(text, '25')[-2]} lost",
+    ),
+    Claim(
+        "A report of the last 30 days takes less than 20 ms, with a million events",
+        "make bench-analytics",
+        "benchmarks-analytics.md",
+        _slowest_report,
+    ),
+    Claim(
+        "Every replica restarts under load: no call fails, every reader of a stream has all of it",
+        'make pytest ARGS="tests/operations/test_rolling.py"',
+    ),
+    Claim(
+        "Events count exactly once, whatever crashes when",
+        'make pytest ARGS="tests/analytics_svc/test_crashes.py"',
+    ),
+    Claim("A change of plan costs what its preview said", 'make pytest ARGS="tests/billing_svc/test_changing.py"'),
+    Claim(
+        "A database comes back from its dump",
+        'make pytest ARGS="tests/operations/test_backup.py"',
+    ),
+)
+
+
+def with_table(readme: str) -> str:
+    """The README with the table as it must be; ValueError if it has no place for it."""
+    before, rest = readme.split(_BEGIN)
+    _, after = rest.split(_END)
+    return f"{before}{_BEGIN}{_HEAD}{''.join(claim.row() for claim in CLAIMS)}{_END}{after}"
+
+
+def main() -> None:
+    """Write the table into the README."""
+    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write("README.md: the table of claims is new\n")
+
+
+if __name__ == "__main__":
+    main()
