@@ -64,5 +64,5 @@ async def test_new_secrets_are_what_the_settings_ask_for(tmp_path: Path) -> None
     _, written, _ = await typed("gen-secrets", folder=tmp_path)
     made = dict(line.split("=", 1) for line in written.splitlines() if not line.startswith("#"))
 
-    settings = AuthSettings(**{name.lower(): SecretStr(secret) for name, secret in made.items()})
+    settings = AuthSettings.model_validate({name.lower(): SecretStr(secret) for name, secret in made.items()})
     assert {settings.service_secret.get_secret_value(), settings.mfa_secret.get_secret_value()} == set(made.values())
