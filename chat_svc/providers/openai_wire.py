@@ -87,7 +87,7 @@ class OpenAIWire:
                 api_key=self._api_key,
                 max_retries=0,
                 timeout=Timeout(None, connect=self._connect.total_seconds()),
-                http_client=DefaultAioHttpClient(),  # a token costs half of what it does over h11 and anyio
+                http_client=DefaultAioHttpClient(),  # h11 and anyio took a quarter of a token's time
             )
         return self._made
 

@@ -32,7 +32,8 @@ async def test_an_event_that_has_no_place_does_not_keep_others_from_theirs(redis
         appends.append(key, "2-0", b"two"),
     )
 
-    assert tuple(written) == (Written.THERE, Written.FAILED, Written.SUPERSEDED, Written.THERE)
+    outcomes = [Written.THERE, Written.FAILED, Written.SUPERSEDED, Written.THERE]
+    assert list(written) == outcomes
     assert await _events(redis, key) == [b"one", b"two"]
 
 
