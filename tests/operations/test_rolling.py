@@ -34,6 +34,7 @@ CALLS: tuple[tuple[str, str, Mapping[str, object] | None], ...] = (
 SERVES = {"auth": "GetMe", "chat": "ListConversations", "billing": "ListPlans", "analytics": "GetOverview"}
 LONG = "word " * 350  # in pieces every 20 ms: seven seconds, which is longer than STOP_GRACE
 READERS = 4
+WRITERS = 6  # of each kind, so that some are always on their way to the replica that stops
 PAUSE = 0.05  # seconds between two calls of a kind, so that there is some processor left to restart with
 _CHAT = [chat_pb2.DESCRIPTOR.services_by_name["ChatService"]]
 
@@ -131,8 +132,9 @@ async def load(http: aiohttp.ClientSession) -> AsyncIterator[Found]:
             await asyncio.sleep(PAUSE)
 
     async with asyncio.TaskGroup() as group:
-        for call in CALLS:
-            group.create_task(keep_calling(*call))
+        for method, path, body in CALLS:
+            for _ in range(1 if method == "GET" else WRITERS):
+                group.create_task(keep_calling(method, path, body))
         yield found
         over.set()
 
