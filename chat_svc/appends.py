@@ -1,7 +1,6 @@
 """Appending events to the streams of generations: all that are told at the same time go to Redis in one call."""
 
 import asyncio
-import contextvars
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -62,8 +61,8 @@ class Appends:
         batch.keys.append(key)
         batch.args += (entry_id, event)
         if batch.writing is None:
-            # Of no request: it writes the events of many.
-            batch.writing = asyncio.create_task(self._write(batch), context=contextvars.Context())
+            # In the trace of the first event; the others of the batch are written with it.
+            batch.writing = asyncio.create_task(self._write(batch))
         return Written((await asyncio.shield(batch.writing))[place])
 
     async def _write(self, batch: _Batch) -> list[int]:
