@@ -90,38 +90,40 @@ async def test_a_process_that_is_killed_at_any_step_charges_once_and_gives_back_
 ) -> None:
     """After our row and before Stripe, after Stripe and before its answer, and before our own commit: all at once."""
     async with apart(settings) as (process, killed):
-        payers = [billing.customer() for _ in range(5)]
-        before_stripe, after_stripe, before_commit, refunded, refunded_before_commit = payers
-        paid = [await each.pay(1500) for each in (refunded, refunded_before_commit)]
+        payers = [billing.customer() for _ in range(6)]
+        before_stripe, after_stripe, before_commit, *refunded = payers
+        paid = [await each.pay(1500) for each in refunded]
         first = await before_commit.pay(700)
         asking = [
             await _held(stripe_side, "/v1/customers", _of(killed, before_stripe).pay(1500)),
             await _held(stripe_side, "/v1/payment_intents", _of(killed, after_stripe).pay(1500)),
             await _held(stripe_side, "/v1/refunds", killed.administrator().refund(paid[0].id, 1000)),
+            await _held(stripe_side, "/v1/refunds", killed.administrator().refund(paid[1].id, 1000), effect="stall"),
         ]
-        async with _locked(database, before_commit), _locked(database, refunded_before_commit):
+        assert await stripe_side.refunds(refunded[1].id) == []
+        async with _locked(database, before_commit), _locked(database, refunded[2]):
             asking += [
                 asyncio.create_task(_of(killed, before_commit).pay(1500)),
-                asyncio.create_task(killed.administrator().refund(paid[1].id, 1000)),
+                asyncio.create_task(killed.administrator().refund(paid[2].id, 1000)),
             ]
             await until(lambda: _many(stripe_side.payments(before_commit.id), 2))
-            await until(lambda: _many(stripe_side.refunds(refunded_before_commit.id), 1))
+            await until(lambda: _many(stripe_side.refunds(refunded[2].id), 1))
             process.send_signal(signal.SIGKILL)
             await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(each.exception(), grpc.aio.AioRpcError) for each in asking)
 
     async with start():
-        settled = [await _settled(each) for each in (before_stripe, after_stripe, refunded, refunded_before_commit)]
+        settled = [await _settled(each) for each in (before_stripe, after_stripe, *refunded)]
         await until(lambda: _none_processing(before_commit))
-        await until(lambda: _given_back(refunded, 1000))
+        await until(lambda: _all_given_back(refunded, 1000))
 
-    assert [each.status for each in settled] == [pb.PAYMENT_STATUS_SUCCEEDED] * 4
-    for payer in (before_stripe, after_stripe, refunded, refunded_before_commit):
+    assert [each.status for each in settled] == [pb.PAYMENT_STATUS_SUCCEEDED] * 5
+    for payer in (before_stripe, after_stripe, *refunded):
         assert len(await stripe_side.customers(payer.id)) == 1
         assert [each.amount for each in await stripe_side.payments(payer.id)] == [1500]
     assert [each.amount for each in await stripe_side.payments(before_commit.id)] == [700, 1500]
     assert first.id in {each.id for each in (await before_commit.payments()).payments}
-    for payer in (refunded, refunded_before_commit):
+    for payer in refunded:
         assert [each.amount for each in await stripe_side.refunds(payer.id)] == [1000]
         assert (await _settled(payer)).refunded.amount_minor == 1000
 
@@ -131,9 +133,11 @@ def _of(billing: Billing, customer: Customer) -> Customer:
     return Customer(billing.stub, customer.id)
 
 
-async def _held(stripe_side: StripeSide, path: str, call: Coroutine[Any, Any, object]) -> "asyncio.Task[object]":
-    """The call, once Stripe has done what it asks at that path and holds its answer back."""
-    await stripe_side.spoil(path, "hold")
+async def _held(
+    stripe_side: StripeSide, path: str, call: Coroutine[Any, Any, object], *, effect: str = "hold"
+) -> "asyncio.Task[object]":
+    """The call, once Stripe has done what it asks at that path (`stall`: not done it) and holds its answer back."""
+    await stripe_side.spoil(path, effect)
     asking = asyncio.create_task(call)
 
     async def held() -> bool:
@@ -161,6 +165,6 @@ async def _none_processing(customer: Customer) -> bool:
     return all(each.status == pb.PAYMENT_STATUS_SUCCEEDED for each in listed) and len(listed) == 2
 
 
-async def _given_back(customer: Customer, minor: int) -> bool:
-    (payment,) = (await customer.payments()).payments
-    return payment.refunded.amount_minor == minor
+async def _all_given_back(customers: Sequence[Customer], minor: int) -> bool:
+    payments = [(await each.payments()).payments[0] for each in customers]
+    return all(each.refunded.amount_minor == minor for each in payments)
