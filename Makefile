@@ -3,8 +3,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-# Each worker has engines of its own: more of them pay on more than two cores only.
-WORKERS ?= 2
 
 .PHONY: help
 help: ## List the targets
@@ -49,8 +47,8 @@ lint: install ## Format, lint, types, import contracts, generated code, protos: 
 	@touch $@
 
 .PHONY: pytest
-pytest: install .venv/deploy-installed ## Run the tests alone, two files at a time; ARGS="-k name" chooses, WORKERS=0 runs them in this process
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+pytest: install .venv/deploy-installed ## Run the tests alone; ARGS="-k name" chooses
+	$(BIN)/pytest $(ARGS)
 
 .PHONY: fmt
 fmt: install ## Format code and protos
