@@ -102,7 +102,7 @@ async def asked(url: str) -> AsyncIterator[ClickHouse]:
 @pytest.fixture(scope="module")
 async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervised]:
     async with Home.opened(Path(tmp_path_factory.mktemp("crashes"))) as home:
-        server = await start_nats(home, durable=False)
+        server = await start_nats(home, durable=True)
         yield server
         await server.stop()
 
