@@ -282,11 +282,12 @@ async function refresh() {
   remember();
   try {
     await showOverview();
+    if (mine !== round) return;
     arrive();
     await Promise.all(PANELS.flatMap(([, panels]) => panels).map((panel) => fill(panel, mine)));
     if (mine === round) tell("");
   } catch (error) {
-    leave(error);
+    if (mine === round) leave(error);
   }
   if (mine !== round) return;
   document.documentElement.dataset.shown = String(mine);
