@@ -12,12 +12,12 @@ from google.protobuf.message import Message
 from svckit.identity import Role
 from svckit.ids import new_id
 from tests.callers import signed_in
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceAsyncStub
 
 T = TypeVar("T")
-_PATIENCE_SECONDS = 60
 
 
 class Analytics:
@@ -66,7 +66,7 @@ async def eventually(ask: Callable[[], Awaitable[T]], wanted: T, *, pause: float
     """Ask until the answer is the one that is wanted; show the last one when it never is."""
     got = await ask()
     with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while got != wanted:
                 await asyncio.sleep(pause)
                 got = await ask()

@@ -11,8 +11,9 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.waiting import PATIENCE
+
 LOOPBACK = "127.0.0.1"
-_PATIENCE = 15.0
 
 
 class Inbox:
@@ -27,7 +28,7 @@ class Inbox:
 
     async def next_to(self, address: str) -> EmailMessage:
         """Take the oldest mail to that address, waiting for it if need be."""
-        async with asyncio.timeout(_PATIENCE), self._arrived:
+        async with asyncio.timeout(PATIENCE), self._arrived:
             await self._arrived.wait_for(lambda: self._mails.get(address))
             return self._mails[address].pop(0)
 

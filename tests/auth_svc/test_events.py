@@ -9,6 +9,7 @@ from svckit import events
 from svckit.events import Bus
 from tests.auth_svc.conftest import Auth
 from tests.auth_svc.person import Person
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ async def test_other_services_hear_of_each_fact_once(auth: Auth, person: Person,
 
     told: list[Message] = []
     while not any(isinstance(fact, UserSignedIn) for fact in told):
-        event = events.received(await subscription.next_msg(timeout=15))
+        event = events.received(await subscription.next_msg(timeout=PATIENCE))
         if event.about == user.id:
             assert event.source == "auth"
             told.append(events.unpack(event))

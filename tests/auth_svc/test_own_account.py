@@ -13,7 +13,7 @@ from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth
 from tests.auth_svc.person import PASSWORD, Person, bearer, refused
 from tests.callers import refusal
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 async def rename(auth: Auth, access_token: str, **request: str) -> pb.User:
@@ -125,7 +125,7 @@ async def test_the_other_services_are_told_of_a_deletion_and_the_audit_log_keeps
     user = await person.register()
     await delete(auth, (await person.tokens()).access_token)
 
-    while (event := events.received(await subscription.next_msg(timeout=15))).about != user.id:
+    while (event := events.received(await subscription.next_msg(timeout=PATIENCE))).about != user.id:
         pass
     await subscription.unsubscribe()
     async with database.transaction() as session:

@@ -15,8 +15,7 @@ from svckit.local import Engines
 from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.customer import Customer
 from tests.callers import refusal
-
-_TIME = 10.0
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +33,9 @@ async def heard_events(bus: Bus, user_id: str, *, last: type[Message], times: in
     subscription = await (await bus.jetstream()).subscribe("ev.billing.>", ordered_consumer=True)
     found: list[Event] = []
     try:
-        async with asyncio.timeout(_TIME):
+        async with asyncio.timeout(PATIENCE):
             while sum(each.type == last.DESCRIPTOR.full_name for each in found) < times:
-                event = received(await subscription.next_msg(timeout=_TIME))
+                event = received(await subscription.next_msg(timeout=PATIENCE))
                 found += [event] if event.about == user_id else []
     finally:
         await subscription.unsubscribe()

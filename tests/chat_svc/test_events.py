@@ -10,6 +10,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from svckit import events
 from tests.callers import refusal
 from tests.chat_svc.user import User
+from tests.waiting import PATIENCE
 
 Hear = Callable[[int], AsyncIterator[Message]]
 
@@ -21,7 +22,7 @@ async def facts(bus: events.Bus, user: User, *, count: int) -> list[Message]:
     config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
     subscription = await jetstream.subscribe("ev.chat.>", stream=events.STREAM, config=config, ordered_consumer=True)
     while len(found) < count:
-        event = events.received(await subscription.next_msg(timeout=10))
+        event = events.received(await subscription.next_msg(timeout=PATIENCE))
         if event.about == user.id:
             found.append(events.unpack(event))
     await subscription.unsubscribe()

@@ -23,6 +23,7 @@ from svckit.local import Engines
 from tests.chat_svc.conftest import SERVICES, Replica, Start
 from tests.chat_svc.processes import process_of
 from tests.chat_svc.user import User, kinds, text
+from tests.waiting import PATIENCE
 
 LONG = "word " * 2000
 
@@ -113,7 +114,7 @@ async def test_an_answer_is_written_and_can_be_followed_although_redis_was_away(
 
     await engines.valkey.stop()
     await engines.valkey.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while (generation := await user.generation(begun.generation_id)).state == pb.STATE_RUNNING:
             await asyncio.sleep(0.1)
         events = await user.resume(begun.generation_id)

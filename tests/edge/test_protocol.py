@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from tests.edge.conftest import Start
+from tests.waiting import PATIENCE
 
 Answer = tuple[int, dict[str, Any]]
 Send = Callable[[bytes], Awaitable[Answer]]
@@ -24,7 +25,7 @@ def send(edge_url: str) -> Send:
         url = urlsplit(edge_url)
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
         writer.write(request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             document = json.loads(await reader.readexactly(length))
@@ -106,7 +107,7 @@ async def test_the_limits_are_what_they_are_said_to_be(
     url = urlsplit(edge_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(make(most))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         line = await reader.readline()
     writer.close()
     _, document = await send(make(most + 1))
@@ -138,7 +139,7 @@ async def test_requests_that_are_sent_at_once_are_answered_in_order(edge_url: st
     url = urlsplit(edge_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(GET + b"\r\n" + GET.replace(b"livez", b"nowhere") + b"Connection: close\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         answers = await reader.read()
     writer.close()
 
@@ -172,7 +173,7 @@ async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(edge
     url = urlsplit(edge_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(b"POST /api/auth/signup HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         go_on = await reader.readuntil(b"\r\n\r\n")
         writer.write(b"{}")
         answer = await reader.readuntil(b"\r\n\r\n")

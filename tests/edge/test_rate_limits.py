@@ -21,6 +21,7 @@ from tests.edge.conftest import Start
 from tests.edge.listener import Listener, listening
 from tests.edge.test_cross_site import HANDSHAKE
 from tests.edge.test_edge import problem
+from tests.waiting import PATIENCE
 
 PLANS = "/api/plans"  # open to all
 MINE = "/api/conversations"  # for users
@@ -303,7 +304,7 @@ async def test_an_edge_counts_alone_while_redis_is_away_and_with_the_others_when
 async def until_shared(http: aiohttp.ClientSession, valkey: Supervised) -> None:
     """Wait until what this edge counts is in Redis."""
     who = somebody()
-    async with asyncio.timeout(20), Redis.from_url(valkey.url) as redis:
+    async with asyncio.timeout(PATIENCE), Redis.from_url(valkey.url) as redis:
         while not await redis.exists(f"edge:rate:general:address:{who['X-Forwarded-For']}"):
             await statuses(http, "/api/nowhere", who, times=1)
             await asyncio.sleep(0.05)

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from tests.edge.conftest import Start
+from tests.waiting import PATIENCE
 
 ON_EVERYTHING = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -49,7 +50,7 @@ async def test_what_is_no_http_gets_them_too(edge_url: str) -> None:
     url = urlsplit(edge_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(b"HELLO\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
     writer.close()
 

@@ -21,6 +21,7 @@ from svckit.ids import new_id
 from svckit.local import Engines
 from tests import callers
 from tests.edge.conftest import Start
+from tests.waiting import PATIENCE
 
 
 async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -30,7 +31,7 @@ async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 async def last_words(reader: asyncio.StreamReader) -> tuple[int, str]:
     """Status and code of the problem that a connection ends with."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert b"\r\nConnection: close" in head
     assert b"\r\nX-Content-Type-Options: nosniff" in head
@@ -63,7 +64,7 @@ async def test_a_head_that_begins_together_with_its_connection_is_given_up_too(e
     settings = {"EDGE_PORT": "0", "HEAD_TIMEOUT": "0.3", "REDIS_URL": engines.redis_url, "LOG_FORMAT": "json"}
     edge = await asyncio.create_subprocess_exec(sys.executable, "-m", "edge", env=os.environ | settings, stdout=PIPE)
     assert edge.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         address = json.loads(await edge.stdout.readline())["address"]
     with socket.create_connection(address.split(":")) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -89,7 +90,7 @@ async def test_a_second_head_may_not_be_slower_than_the_first(start_edge: Start)
     async with start_edge(head_timeout=0.3) as url:
         reader, writer = await connected(url)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await reader.readuntil(b"ok\n")
         writer.write(b"GET")
         answer = await last_words(reader)
@@ -102,7 +103,7 @@ async def test_an_empty_line_after_a_request_is_no_head(start_edge: Start) -> No
     async with start_edge(head_timeout=0.3, idle_timeout=1.5) as url:
         reader, writer = await connected(url)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await reader.readuntil(b"ok\n")
             writer.write(b"\r\n")
             said = await reader.read()
@@ -114,7 +115,7 @@ async def test_an_empty_line_after_a_request_is_no_head(start_edge: Start) -> No
 async def test_a_connection_that_says_nothing_is_closed_without_a_word(start_edge: Start) -> None:
     async with start_edge(idle_timeout=0.3) as url:
         reader, writer = await connected(url)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             said = await reader.read()
         writer.close()
 
@@ -126,7 +127,7 @@ async def test_a_body_that_does_not_come_is_given_up(start_edge: Start, path: by
     async with start_edge(body_timeout=0.3, head_timeout=0.1) as url:
         reader, writer = await connected(url)
         writer.write(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nStripe-Signature: x\r\nContent-Length: 10\r\n\r\n{")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
@@ -166,9 +167,9 @@ async def test_a_stream_whose_client_takes_nothing_is_ended_at_the_service_too(
     async with start_edge(chat_service_url=chat, auth_service_url=auth_address, stall_timeout=0.3) as url:
         reader, writer = await connected(url)
         writer.write(head + b"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             begun = await reader.readuntil(b"\r\n\r\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await talker.cut_off.wait()
         writer.close()
     await server.stop(None)
@@ -186,7 +187,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(start_edge: Start) -> None
             loop = asyncio.get_running_loop()
             await loop.sock_connect(client, (split.hostname, split.port))
             asking = asyncio.create_task(ask_for_ever(client))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while await metric(url, ended("slow_reader")) == before:
                     await asyncio.sleep(0.1)
             asking.cancel()
@@ -213,7 +214,7 @@ async def test_connections_over_the_limit_of_an_address_are_refused_until_others
         writer.close()
 
         # Until it hears of those that were closed, there is no room for the question either.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not await metric(url, ended("too_many_from_address")):
                 await asyncio.sleep(0.05)
 
@@ -228,7 +229,7 @@ async def test_a_trusted_proxy_may_bring_as_many_as_there_may_be_at_all(start_ed
         refused = await last_words(reader)
         for _, open_ in opened:
             open_.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             served = [await answer.read() for answer, _ in opened]
         for _, open_ in (*opened, (reader, writer)):
             open_.close()

@@ -11,11 +11,12 @@ from typing import Any
 
 import aiohttp
 
+from tests.waiting import PATIENCE
+
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --remote-debugging-port=0"
 )
-_PATIENCE_SECONDS = 60
 
 
 def found() -> str | None:
@@ -50,7 +51,7 @@ class Tab:
         return answer["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        end = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        end = asyncio.get_running_loop().time() + PATIENCE
         while not await self.run(condition):
             assert asyncio.get_running_loop().time() < end, await self.run(
                 "document.querySelector('main:not([hidden])')?.innerText.slice(-1500)"
@@ -82,7 +83,7 @@ async def tab(browser: str, profile: Path) -> AsyncIterator[Tab]:
 
 async def _port(profile: Path) -> str:
     written = profile / "DevToolsActivePort"
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not written.exists() or not written.read_text():
             await asyncio.sleep(0.05)
     return written.read_text().split()[0]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from svckit.local import ports
+from tests.waiting import PATIENCE
 
 SERVICES = ("auth", "chat", "billing", "analytics")
 _ADMIN_OFFSET = 6000
@@ -34,7 +35,7 @@ class Mesh:
 
     async def mail_to(self, address: str) -> str:
         """The newest mail to that address, as the catcher keeps it, once it is there."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 found = [mail.read_text() for mail in sorted((self.home / "mail").glob("*.eml"))]
                 if mine := [mail for mail in found if address in mail]:
@@ -73,7 +74,7 @@ async def _read(process: asyncio.subprocess.Process, said: list[str]) -> None:
 
 
 async def _until_ready(process: asyncio.subprocess.Process, said: list[str]) -> None:
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(200):
         while not any(_READY in line for line in said):
             assert process.returncode is None, "".join(said)
             await asyncio.sleep(0.05)

@@ -17,6 +17,7 @@ from chatmesh.chat.v1 import chat_pb2, chat_pb2_grpc
 
 from tests.journey.running import Mesh
 from tests.journey.test_rest import PASSWORD, token_in
+from tests.waiting import PATIENCE
 
 
 async def sign_in(auth: "auth_pb2_grpc.AuthServiceAsyncStub", email: str, password: str) -> grpc.aio.Metadata:
@@ -62,7 +63,7 @@ async def test_the_journey_over_bare_stubs(mesh: Mesh) -> None:
         )
         assert subscribed.subscription.status == billing_pb2.SUBSCRIPTION_STATUS_ACTIVE
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not all(now > then for now, then in zip(await counted(), before, strict=True)):
                 await asyncio.sleep(0.1)
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from tests.journey.running import Mesh
+from tests.waiting import PATIENCE
 
 PASSWORD = "a long walk home"
 
@@ -98,7 +99,7 @@ async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
         assert (await get(http, "/api/billing/entitlements"))["entitlements"]["planId"] == "pro"
         await change_and_cancel(http, subscription["id"])
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await total(admin, "users/signups", "signups") <= signups:
                 await asyncio.sleep(0.1)
             while await total(admin, "chat/activity", "messages") <= messages:

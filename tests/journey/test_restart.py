@@ -10,6 +10,7 @@ from yarl import URL
 
 from tests.journey.running import running
 from tests.journey.test_rest import PASSWORD, browser, get, post, token_in
+from tests.waiting import PATIENCE
 
 EMAIL = "ada@example.com"
 
@@ -39,7 +40,7 @@ async def test_a_killed_mesh_leaves_no_process_and_starts_again_with_everything(
 
 async def _nothing_runs_in(home: Path) -> None:
     """Wait until no process is left that was told of this data folder."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE):
         while _told_of(home):
             await asyncio.sleep(0.1)
 

@@ -17,7 +17,7 @@ from billing_svc.emulator import server
 from svckit.local.ports import free_port
 from tests.billing_svc.contract.payer import Payer, item_of
 from tests.billing_svc.stripe_side import StripeSide, looking_at
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 _SECRET = "whsec_of_this_test"
 
@@ -82,7 +82,7 @@ async def test_a_webhook_outlives_a_kill_and_verifies_with_the_sdk(tmp_path: Pat
         await process.wait()
 
     async with _listening(port) as received, _process(data, **webhooks):
-        event = await asyncio.wait_for(received.get(), timeout=30)
+        event = await asyncio.wait_for(received.get(), timeout=PATIENCE)
 
     assert event.type == "customer.created"
     assert event.data.object["id"] == made.id
@@ -105,7 +105,7 @@ async def test_webhooks_are_held_doubled_and_reordered_on_request(tmp_path: Path
         made = [(await side.client.v1.customers.create_async({})).id for _ in range(2)]
         held = received.empty()
         await side.mend("hold")
-        heard = [(await asyncio.wait_for(received.get(), timeout=30)).data.object["id"] for _ in range(4)]
+        heard = [(await asyncio.wait_for(received.get(), timeout=PATIENCE)).data.object["id"] for _ in range(4)]
 
     assert held
     assert heard == [made[1], made[1], made[0], made[0]]

@@ -11,6 +11,7 @@ from aiohttp import ClientPayloadError
 
 from edge.transcoder import Options
 from tests.edge.transcoder.probe import Edge, serving
+from tests.waiting import PATIENCE
 
 FAILURE = '{"failure": {"code": 5, "message": "gone"}}\n'
 
@@ -145,7 +146,7 @@ async def test_a_client_that_goes_away_cancels_the_rpc(edge: Edge) -> None:
     asking.cancel()
 
     await asyncio.wait([asking])
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await edge.seen.ended.wait()
 
 

@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError
 
 from edge.transcoder import GrpcUpstream, Options, Transcoder
 from tests.edge.transcoder.probe import Edge, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
@@ -143,21 +143,21 @@ async def _leave(edge: Edge, method: str, path: str, **headers: str) -> None:
 async def test_a_client_that_goes_away_cancels_an_idle_stream(edge: Edge, accept: str) -> None:
     await _leave(edge, "GET", "/s/count?hang=true", Accept=accept)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await edge.seen.ended.wait()
 
 
 async def test_a_client_that_goes_away_cancels_a_stream_between_messages(edge: Edge) -> None:
     await _leave(edge, "GET", "/s/count?count=5&hang=true", Accept=EVENTS)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await edge.seen.ended.wait()
 
 
 async def test_a_client_that_goes_away_cancels_a_unary_call(edge: Edge) -> None:
     await _leave(edge, "GET", "/hang")
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await edge.seen.ended.wait()
 
 

@@ -9,6 +9,7 @@ import pytest
 from edge.transcoder import GrpcUpstream, UpstreamError
 from tests.edge.transcoder import probe
 from tests.edge.transcoder.probe import Messages, ProbeServicer
+from tests.waiting import PATIENCE
 
 SUM = f"/{probe.TERMS}/Sum"
 CONVERSE = f"/{probe.TERMS}/Converse"
@@ -91,14 +92,14 @@ async def test_what_the_requests_raise_is_raised_and_cancels_the_rpc(
 
     with pytest.raises(SourceError):
         await call(requests())
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await seen.ended.wait()
 
 
 async def test_a_service_that_ends_early_is_answered_though_requests_are_left(
     call: Call, term: Callable[..., bytes]
 ) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert [found.total for found in await call(_endless(term(stop=True)))] in ([0], [])
 
 
@@ -124,7 +125,7 @@ async def test_cancelling_the_caller_cancels_the_rpc(
 
     with pytest.raises(asyncio.CancelledError):
         await calling
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await seen.ended.wait()
 
 

@@ -10,6 +10,7 @@ from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType, WSServerHands
 
 from edge.transcoder import Call, Options
 from tests.edge.transcoder.probe import Edge, serving
+from tests.waiting import PATIENCE
 
 FAILURE = {"code": 5, "message": "gone"}
 HANDSHAKE = (
@@ -275,7 +276,7 @@ async def test_a_client_that_leaves_cancels_an_idle_rpc(edge: Edge, path: str, p
     else:
         _vanish(socket)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await edge.seen.ended.wait()
 
 
@@ -296,7 +297,7 @@ async def test_a_client_that_answers_no_ping_is_cut_off(beating: Edge) -> None:
     reader, writer = await beating.connect()
     writer.write(HANDSHAKE % b"/s/count?hang=true")
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await beating.seen.ended.wait()
         await reader.read()  # to the end of the connection
     writer.close()
@@ -321,7 +322,7 @@ async def test_a_server_that_goes_away_says_so_and_cancels_the_rpcs(descriptors:
 
         message = await socket.receive()
         assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 1001, "going_away")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await edge.seen.ended.wait()
 
 
@@ -358,7 +359,7 @@ async def test_a_service_that_does_not_read_holds_the_client_back_and_it_may_sti
     await asyncio.wait([sending])
     _vanish(socket)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await beating.seen.ended.wait()
     assert before < 1000
 
@@ -374,5 +375,5 @@ async def test_a_client_that_goes_away_while_it_is_held_back_cancels_the_rpc(edg
 
     await socket.close()
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await edge.seen.ended.wait()

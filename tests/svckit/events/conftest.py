@@ -49,7 +49,9 @@ class Shop:
             async with at_once:
                 return (await self.order()).id
 
-        return await asyncio.gather(*(one() for _ in range(count)))
+        async with asyncio.TaskGroup() as tasks:  # of which none goes on when another has failed
+            orders = [tasks.create_task(one()) for _ in range(count)]
+        return [order.result() for order in orders]
 
     async def pending(self) -> int:
         """How many events wait in the outbox."""

@@ -18,7 +18,7 @@ from svckit.events import Bus
 from svckit.local import Supervised
 from svckit.outbox import Relay
 from svckit.process import background
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from tests.svckit.events.conftest import Shop
@@ -206,15 +206,18 @@ async def test_events_wait_while_the_stream_is_full(shop: "Shop", bus: Bus, publ
 async def test_a_relay_that_loses_its_connection_goes_on_with_another(
     shop: "Shop", bus: Bus, published: Published
 ) -> None:
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    # Not before they are gone: what is asked of a connection that is about to end is refused, and rightly.
+    end = f"SELECT pg_terminate_backend(pid, {round(PATIENCE * 1000)}) FROM pg_stat_activity"
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
     async with background(_relay(shop, bus).run):
         first = await shop.orders(20)
         await until(_is_empty(shop))
         async with shop.database.transaction() as session:
-            await session.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+            ended = (await session.scalars(text(f"{end} WHERE {others}"))).all()
         second = await shop.orders(20)
         await until(_is_empty(shop))
 
+    assert any(ended)
     assert sorted(await published()) == sorted(first + second)
 
 
