@@ -23,7 +23,7 @@ from edge.connections import ConnectionLimits, Connections
 from edge.console.traces import trace_pages
 from edge.limits import Admission, Counter, Rates
 from edge.limits.shared import connected
-from edge.openapi import api_document
+from edge.openapi import NULLS, api_document
 from edge.pages import descriptors, pages
 from edge.policies import policies_of
 from edge.protocol import Server
@@ -97,6 +97,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             patience=settings.body_timeout,
             event_id="event.sequence",
             open_queries={path for path, rpc in rpcs.items() if rpc.open_query},
+            nulls=NULLS,
         )
         transcoder = Transcoder(found, upstream, options)
         requests = Requests(

@@ -30,9 +30,10 @@ Accounts, conversations with language models, subscriptions, and the figures of 
 you have signed in on this page, every *Try it out* is yours. Programs send `Authorization: Bearer …` with the access
 token or with an API key.
 
-**JSON.** Names are camelCase; 64-bit integers are text; a time is RFC 3339 in UTC. A field that holds its type's zero
-value may be left out, `null` means that it is. A field or parameter that does not exist is refused, and so is one that
-is given twice. NaN and infinite numbers are the texts `NaN`, `Infinity` and `-Infinity`.
+**JSON.** Names are camelCase; 64-bit integers are text; a time is RFC 3339 in UTC. In a request, a field
+that holds its type's zero value may be left out, `null` means that it is; in an answer, `null` says that there is no
+value. A field or parameter that does not exist is refused, and so is one that is given twice. NaN and infinite numbers
+are the texts `NaN`, `Infinity` and `-Infinity`.
 
 **Errors** are problem documents (RFC 9457). Programs act on `code`, people read `detail`; `errors` names fields, and
 `requestId` finds the request in the logs.
@@ -93,6 +94,8 @@ _COMPONENTS: Mapping[str, Members] = {
     },
 }
 _PAGES = "Pages"
+# The option of messages whose unset fields are null.
+NULLS = access_pb2.DESCRIPTOR.extensions_by_name["unset_is_null"].full_name
 _TAGS = [
     *({"name": name} for name in ("AuthService", "ChatService", "BillingService", "AnalyticsService")),
     {"name": _PAGES, "description": "What the edge says of itself, and what comes from outside."},
@@ -110,6 +113,7 @@ def api_document(descriptors: bytes, routes: Sequence[Route], rpcs: Mapping[str,
         tags=_TAGS,
         amend=lambda route: _members(route, rpcs[route.path]),
         examples=examples(),
+        nulls=NULLS,
     )
     made: dict[str, Any] = json.loads(document(descriptors, routes, about))
     in_openais_shape = {rpc.name.replace("/", ".") for rpc in rpcs.values() if rpc.error_format == ERROR_FORMAT_OPENAI}

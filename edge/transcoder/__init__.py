@@ -17,7 +17,7 @@ the answer      answers → delivery: conditional, compression
                 stream_answers → streaming, framing, event_ids
 WebSockets      websocket → websocket_session, inbox
 errors          problems; statuses and details of RPCs; not_http
-beside it       fields, options; standalone/, the program; openapi/, the document
+beside it       fields, nulls, options; standalone/, the program; openapi/, the document
 """
 
 from edge.transcoder.delivery import delivered

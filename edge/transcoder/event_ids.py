@@ -24,11 +24,11 @@ def event_printer(codec: JsonCodec, message: DescMessage, path: str) -> PrintEve
     chain = _chain(message, path)
     if not chain:
         return None
-    kind, id_of = message.type, _reader(chain)
+    kind, text_of, id_of = message.type, codec.text_of(message), _reader(chain)
 
     def print_event(data: bytes) -> bytes:
         found = kind.from_binary(data)
-        text, event_id = codec.text(found), id_of(found)
+        text, event_id = text_of(found), id_of(found)
         return b"data: " + text if event_id is None else b"id: " + event_id.encode() + b"\ndata: " + text
 
     return print_event

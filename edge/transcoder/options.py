@@ -19,7 +19,9 @@ class Options:
     to come. `response_headers`: metadata key to header name. `compression`: whether answers that are not streams are
     compressed for clients that want it. `event_id`: the field of a stream's messages, such as `event.sequence`, that is
     the id of a server-sent event; messages without it have none. `open_queries`: the RPCs, by path
-    (`/package.Service/Method`), whose unknown query parameters are dropped in any case.
+    (`/package.Service/Method`), whose unknown query parameters are dropped in any case. `nulls`: the full
+    name of an option of messages, a bool; where it is true, unset `optional` fields are printed as null instead of left
+    out, which takes several times as long.
     """
 
     unescape: Unescape = Unescape.ALL_EXCEPT_SLASH
@@ -32,6 +34,7 @@ class Options:
     compression: bool = True
     event_id: str = ""
     open_queries: Collection[str] = ()
+    nulls: str = ""
 
 
 @dataclass(frozen=True, slots=True)

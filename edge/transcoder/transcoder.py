@@ -42,6 +42,7 @@ class Transcoder:
             self.registry,
             ignore_unknown=self._options.ignore_unknown,
             emit_defaults=self._options.emit_defaults,
+            nulls=self._options.nulls,
         )
         required = Required(required_of(descriptors))
         self.routes: Sequence[Route] = tuple(

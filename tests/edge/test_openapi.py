@@ -56,6 +56,28 @@ async def test_the_document_is_valid_openapi(document: Document) -> None:
     assert document["openapi"] == "3.1.0"
 
 
+def reached(message: Descriptor) -> Iterator[Descriptor]:
+    """A message of the product and those that it holds."""
+    yield message
+    for field in message.fields:
+        if field.message_type and field.message_type.file is message.file:
+            yield from reached(field.message_type)
+
+
+async def test_every_figure_of_a_report_that_may_be_missing_is_null_then(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    optional, nullable = set(), set()
+    for message in (held for method in SERVICES["analytics"].methods for held in reached(method.output_type)):
+        for field in message.fields:
+            if field.containing_oneof:
+                optional.add((message.name, field.json_name))
+            if "null" in schemas[message.name]["properties"][field.json_name].get("type", ()):
+                nullable.add((message.name, field.json_name))
+
+    assert len(optional) > 30
+    assert nullable == optional
+
+
 async def test_every_route_is_in_the_document_and_nothing_else(document: Document) -> None:
     routes = Transcoder(descriptors(), GrpcUpstream({})).routes
     served = {(route.http_method, re.sub(r"\{[^}]*\}", "{}", route.template.text)) for route in routes}

@@ -104,6 +104,8 @@ async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
                 await asyncio.sleep(0.1)
             while await total(admin, "chat/activity", "messages") <= messages:
                 await asyncio.sleep(0.1)
+        [first, *_] = (await get(admin, "/api/analytics/users/funnel"))["data"]
+        assert first["fromPrevious"] is None
 
         await post(http, "/api/auth/signout")
         async with http.get("/api/auth/me", raise_for_status=False) as refused:

@@ -29,7 +29,8 @@ class About:
     `paths` and `components` are put beside the generated ones. `tags` go behind those of services; one that is named
     for a service adds to it and takes it to its own place. `servers` are URLs; none means where the document is.
     `amend` gives members of a route's operation: its parameters and responses come on top, a description comes after
-    the comment, and the rest replaces. `examples` are by the RPC's full name.
+    the comment, and the rest replaces. `examples` are by the RPC's full name. `nulls` is as in
+    the transcoder's options.
     """
 
     title: str
@@ -41,6 +42,7 @@ class About:
     tags: Sequence[Mapping[str, Any]] = ()
     amend: Amend = _nothing
     examples: Mapping[str, Example] = field(default_factory=dict)
+    nulls: str = ""
 
 
 def document(descriptors: bytes, routes: Sequence[Route], about: About) -> bytes:
@@ -55,6 +57,7 @@ def document(descriptors: bytes, routes: Sequence[Route], about: About) -> bytes
         inputs=[route.method.input for route in routes],
         outputs=[route.method.output for route in routes],
         taken=replies.PROBLEM_SCHEMAS,
+        nulls=about.nulls,
     )
     operations = Operations(schemas, about.amend, about.examples)
     paths: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from protobuf import (
 )
 
 from edge.transcoder.fields import HTTP_BODY, Kind, kind_of
+from edge.transcoder.nulls import Nulls
 from edge.transcoder.openapi.constraints import Constraints, Schema
 from edge.transcoder.openapi.rules import Validation, one_of
 from edge.transcoder.wire import INTEGERS, WRAPPERS
@@ -74,7 +75,8 @@ class Schemas:
 
     Messages below the `inputs` are closed: what they do not name is refused. Those that are below the `outputs` too are
     open, because an answer may have more fields tomorrow. `taken` are component names that stand for something else; a
-    message or enum whose short name is taken, or that shares it with another, goes by its full name.
+    message or enum whose short name is taken, or that shares it with another, goes by its full name. `nulls` is the
+    option by which unset fields are null.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Schemas:
         inputs: Collection[DescMessage],
         outputs: Collection[DescMessage],
         taken: Collection[str] = (),
+        nulls: str = "",
     ) -> None:
         self.components: dict[str, Schema] = {}
         self.validation = Validation(registry)
         self._comments = comments
         self._names = _component_names(_below([*inputs, *outputs]), taken)
         self._closed = frozenset(_below(inputs)) - frozenset(_below(outputs))
+        self._nulls = Nulls(registry, nulls)
         self._bodies: dict[tuple[str, frozenset[str]], str] = {}
 
     def of_kind(self, kind: Kind) -> Schema:
@@ -118,6 +122,8 @@ class Schemas:
                 schema = self._map(field, key, enum)
             case _:
                 schema = self.of_kind(kind)
+        if self._nulls.has(field):
+            schema = _nullable(schema)
         schema = _described(_constrained(schema, asked), self._comment(field))
         if field.deprecated:
             schema["deprecated"] = True
@@ -243,5 +249,7 @@ def _described(schema: Schema, comment: str | None, sentences: Iterable[str] = (
 
 
 def _nullable(schema: Schema) -> Schema:
-    kinds: Any = schema["type"]
-    return {**schema, "type": [*(kinds if isinstance(kinds, list) else [kinds]), "null"]}
+    if "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    kinds: Any = schema.get("type", "null")  # what has no type may be null anyway
+    return schema if "null" in kinds else {**schema, "type": [kinds, "null"]}

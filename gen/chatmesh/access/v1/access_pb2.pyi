@@ -111,6 +111,7 @@ DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
 RATE_CLASS_FIELD_NUMBER: _builtins.int
 OPEN_QUERY_FIELD_NUMBER: _builtins.int
 ERROR_FORMAT_FIELD_NUMBER: _builtins.int
+UNSET_IS_NULL_FIELD_NUMBER: _builtins.int
 level: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Level.ValueType]
 """The access level of the RPC."""
 deadline_seconds: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.int]
@@ -123,3 +124,7 @@ section 4.1.2): unknown parameters are dropped, where elsewhere they are refused
 """
 error_format: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___ErrorFormat.ValueType]
 """How errors of the RPC are written over HTTP."""
+unset_is_null: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.bool]
+"""In JSON, fields of the message that are declared `optional` and are not set are null, where they would be left out:
+for answers in which that there is no figure is an answer. It costs time at the edge, so not for messages of streams.
+"""

@@ -46,7 +46,7 @@ class Meta(_message.Message):
     """Whether a count of distinct people is an estimate (beyond 65,536)."""
     @_builtins.property
     def data_through(self) -> _timestamp_pb2.Timestamp:
-        """The newest event that is counted; absent while there is none."""
+        """The newest event that is counted; null while there is none."""
 
     @_builtins.property
     def generated_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -62,11 +62,13 @@ class Meta(_message.Message):
         data_through: _timestamp_pb2.Timestamp | None = ...,
         generated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data_through", b"data_through", "generated_at", b"generated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_data_through", b"_data_through", "data_through", b"data_through", "generated_at", b"generated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approximate", b"approximate", "currency", b"currency", "data_through", b"data_through", "end_date", b"end_date", "generated_at", b"generated_at", "interval", b"interval", "start_date", b"start_date", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data_through", b"_data_through", "approximate", b"approximate", "currency", b"currency", "data_through", b"data_through", "end_date", b"end_date", "generated_at", b"generated_at", "interval", b"interval", "start_date", b"start_date", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__data_through: _TypeAlias = _typing.Literal["data_through"]  # noqa: Y015
+    _WhichOneofArgType__data_through: _TypeAlias = _typing.Literal["_data_through", b"_data_through"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__data_through) -> _WhichOneofReturnType__data_through | None: ...
 
 Global___Meta: _TypeAlias = Meta  # noqa: Y015
 
@@ -179,7 +181,7 @@ class TopUser(_message.Message):
     """In millionths of a US dollar."""
     @_builtins.property
     def last_active_at(self) -> _timestamp_pb2.Timestamp:
-        """When they sent their last message, in the range or not; absent when they never did."""
+        """When they sent their last message, in the range or not; null when they never did."""
 
     def __init__(
         self,
@@ -190,11 +192,13 @@ class TopUser(_message.Message):
         cost_micros: _builtins.int = ...,
         last_active_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_active_at", b"last_active_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_active_at", b"_last_active_at", "last_active_at", b"last_active_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "last_active_at", b"last_active_at", "messages", b"messages", "tokens", b"tokens", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_active_at", b"_last_active_at", "cost_micros", b"cost_micros", "last_active_at", b"last_active_at", "messages", b"messages", "tokens", b"tokens", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__last_active_at: _TypeAlias = _typing.Literal["last_active_at"]  # noqa: Y015
+    _WhichOneofArgType__last_active_at: _TypeAlias = _typing.Literal["_last_active_at", b"_last_active_at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_active_at) -> _WhichOneofReturnType__last_active_at | None: ...
 
 Global___TopUser: _TypeAlias = TopUser  # noqa: Y015
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AnalyticsServiceStub:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
-    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a figure that there is not, such as a ratio
+    of nothing, is null; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
     (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
     under the plan that its user had then. Lists have the most first.
 
@@ -177,8 +177,8 @@ class AnalyticsServiceStub:
 
 
 class AnalyticsServiceServicer:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
-    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a figure that there is not, such as a ratio
+    of nothing, is null; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
     (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
     under the plan that its user had then. Lists have the most first.
 
@@ -517,8 +517,8 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalyticsService:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
-    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a figure that there is not, such as a ratio
+    of nothing, is null; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
     (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
     under the plan that its user had then. Lists have the most first.
 

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalyticsServiceStub:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
-    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a figure that there is not, such as a ratio
+    of nothing, is null; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
     (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
     under the plan that its user had then. Lists have the most first.
 
@@ -106,8 +106,8 @@ class AnalyticsServiceStub:
 
 @_typing.type_check_only
 class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
-    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a figure that there is not, such as a ratio
+    of nothing, is null; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
     (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
     under the plan that its user had then. Lists have the most first.
 
@@ -181,8 +181,8 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """GetOverview answers the state of things now."""
 
 class AnalyticsServiceServicer:
-    """AnalyticsService answers reports to analysts. Series are filled with zeros; a ratio that is undefined is null, which JSON
-    leaves out; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
+    """AnalyticsService answers reports to analysts. Series are filled with zeros; a figure that there is not, such as a ratio
+    of nothing, is null; counts are numbers, and token, cost and money figures 64-bit integers, which JSON carries as strings
     (ProtoJSON). Ratios and means have 4 decimals; an amount that is divided is rounded half up. What an event did counts
     under the plan that its user had then. Lists have the most first.
 

@@ -96,6 +96,39 @@ def test_fields_have_the_form_that_protojson_gives_them(probe: Document) -> None
     assert "`choiceText`, `choiceNumber`, `choiceChild`" in probe["components"]["schemas"]["Probe"]["description"]
 
 
+def test_what_is_printed_as_null_may_be_null(documented: Documented) -> None:
+    text = """
+        import "google/protobuf/descriptor.proto";
+        extend google.protobuf.MessageOptions { bool asks = 50001; }
+        enum Mood { MOOD_UNSPECIFIED = 0; GOOD = 1; }
+        message Figures {
+          option (asks) = true;
+          // By those who voted.
+          optional double mean = 1;
+          optional Mood mood = 2;
+          optional google.protobuf.Timestamp since = 3;
+          optional google.protobuf.DoubleValue wrapped = 4;
+          optional google.protobuf.Value free = 5;
+          int32 count = 6;
+        }
+        message Plain { optional double mean = 1; }
+        message Both { Figures figures = 1; Plain plain = 2; }
+        service S { rpc Get(Both) returns (Both) { option (google.api.http) = {get: "/x"}; } }
+    """
+    schemas = documented(text, About("Tests", "1", nulls="t.asks"))["components"]["schemas"]
+
+    assert schemas["Figures"]["properties"] == {
+        "mean": {"type": ["number", "null"], "format": "double", "description": "By those who voted."},
+        "mood": {"anyOf": [{"$ref": "#/components/schemas/Mood"}, {"type": "null"}]},
+        "since": {"type": ["string", "null"], "format": "date-time"},
+        "wrapped": {"type": ["number", "null"], "format": "double"},
+        "free": {"description": "Any JSON value."},
+        "count": {"type": "integer", "format": "int32"},
+    }
+    assert schemas["Plain"]["properties"] == {"mean": {"type": "number", "format": "double"}}
+    assert schemas["Both"]["properties"]["figures"] == {"$ref": "#/components/schemas/Figures"}
+
+
 def test_only_what_no_answer_holds_is_closed(documented: Documented) -> None:
     made = documented("""
         message Ask { string id = 1; Both both = 2; }
