@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,9 @@ PACKAGES = {
 }
 
 
-def vendor(name: str, version: str, integrity: str | None) -> None:
-    """Fetch a version and copy its files; stops if its integrity is not the given one."""
-    package = PACKAGES[name]
+@contextmanager
+def fetched(name: str, version: str, integrity: str | None) -> Iterator[tuple[tarfile.TarFile, str]]:
+    """A version's files, below `package/`, and its integrity; stops if that is not the given one."""
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm is not installed")
@@ -48,12 +49,27 @@ def vendor(name: str, version: str, integrity: str | None) -> None:
         if integrity is not None and found["integrity"] != integrity:
             raise SystemExit(f"{name} {version} has integrity {found['integrity']}, not {integrity}")
         with tarfile.open(Path(scratch) / found["filename"]) as archive:
-            for file in package.files:
-                member = archive.extractfile(f"package/{file}")
-                if member is None:
-                    raise SystemExit(f"{name} {version} has no {file}")
-                (package.folder / Path(file).name).write_bytes(member.read())
-    recorded = {"package": name, "version": found["version"], "integrity": found["integrity"]}
+            yield archive, found["integrity"]
+
+
+def text_of(archive: tarfile.TarFile, file: str) -> bytes:
+    """A file of a package; stops where there is none."""
+    try:
+        member = archive.extractfile(f"package/{file}")
+    except KeyError:
+        member = None
+    if member is None:
+        raise SystemExit(f"the package has no {file}")
+    return member.read()
+
+
+def vendor(name: str, version: str, integrity: str | None) -> None:
+    """Fetch a version and copy its files; stops if its integrity is not the given one."""
+    package = PACKAGES[name]
+    with fetched(name, version, integrity) as (archive, found):
+        for file in package.files:
+            (package.folder / Path(file).name).write_bytes(text_of(archive, file))
+    recorded = {"package": name, "version": version, "integrity": found}
     (package.folder / "source.json").write_text(json.dumps(recorded, indent=2) + "\n")
 
 

@@ -1,6 +1,7 @@
 """The chart as Helm's own code renders it, for a version of Kubernetes."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,6 +36,18 @@ VALUES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+_SINCE = re.compile(r'semverCompare ">=1\.(\d+)\.0-0" \.root\.Capabilities\.KubeVersion\.Version')
+
+
+def turns() -> list[int]:
+    """The versions from which on the templates say something else, the oldest first; they ask a cluster no more."""
+    texts = [path.read_text() for path in (CHART / "templates").rglob("*") if path.is_file()]
+    found = [int(minor) for text in texts for minor in _SINCE.findall(text)]
+    assert sum(text.count("Capabilities") for text in texts) == len(found)
+    assert not any("lookup " in text for text in texts)
+    return sorted({MINORS[0], *found})
+
+
 def config(server: ApiServer) -> Any:
     """Helm, configured for a cluster."""
     cluster = {"name": "c", "cluster": {"server": server.url}}
@@ -57,9 +70,13 @@ def _documents(cluster: Any, values: Mapping[str, Any]) -> Iterator[Document]:
     """Of two ways to render, one knows the cluster's version and the other shows hooks."""
     with cluster, helm.Chart.load(str(CHART)) as chart:
         release = cluster.install(chart, "demo", dict(values), namespace=NAMESPACE, dry_run="server")
-        yield from filter(None, yaml.safe_load_all(release["manifest"]))
+        yield from filter(None, _read(release["manifest"]))
         for name, text in cluster.render(chart, dict(values), name="demo", namespace=NAMESPACE).items():
-            documents = yaml.safe_load_all(text) if name.endswith(".yaml") else ()
+            documents = _read(text) if name.endswith(".yaml") else ()
             yield from (
                 each for each in documents if each and "helm.sh/hook" in each["metadata"].get("annotations", {})
             )
+
+
+def _read(text: str) -> Iterator[Document]:
+    return yaml.load_all(text, Loader=yaml.CSafeLoader)  # eight times as fast as the one in Python

@@ -63,11 +63,8 @@ def test_every_process_is_probed_and_has_time_to_end(name: str, documents: Docum
         assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
-async def test_before_kubernetes_has_its_own_sleep_the_container_sleeps() -> None:
-    async with api_server.serving(minor=29) as server:
-        documents = await rendered(server, LEAST)
-
-    for deployment in of_kind("Deployment", documents):
+def test_before_kubernetes_has_its_own_sleep_the_container_sleeps(renderings: Mapping[int, Documents]) -> None:
+    for deployment in of_kind("Deployment", renderings[29]["least"]):
         [container] = deployment["spec"]["template"]["spec"]["containers"]
         assert container["lifecycle"]["preStop"]["exec"]["command"][0] == "python"
 

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.helm import api_server
 from tests.helm.api_server import ApiServer
 from tests.helm.charts import CHART, LEAST, MINORS, VALUES, Document, helm, rendered
-
-kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="the schemas of Kubernetes are not installed")
+from tests.helm.validation import OPERATORS, Schemas
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
@@ -20,38 +18,49 @@ def test_lint_finds_nothing(values: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("minor", MINORS)
-async def test_every_document_is_what_kubernetes_takes(minor: int) -> None:
-    """Those of operators are looked at elsewhere: their schemas are not Kubernetes'."""
-    async with api_server.serving(minor=minor) as server:
-        documents = [each for values in VALUES.values() for each in await rendered(server, values)]
+def test_every_document_is_what_kubernetes_and_the_operators_take(
+    minor: int, renderings: Mapping[int, Mapping[str, Sequence[Document]]]
+) -> None:
+    """Each of them: one whose schema nobody knows is refused as well."""
+    sets = renderings[max(turn for turn in renderings if turn <= minor)]
+    schemas = Schemas.of(minor)
 
-    own = {_shape(document): document for document in documents if _is_kubernetes_own(document)}
-    for document in own.values():
-        kubernetes_validate.validate(document, f"1.{minor}", strict=True)
-    assert {document["kind"] for document in own.values()} > {"Deployment", "NetworkPolicy", "Ingress", "StatefulSet"}
+    found = [(name, each["kind"], schemas.refusals(each)) for name, those in sets.items() for each in those]
 
-
-async def test_a_misspelt_field_would_be_found(documents: Mapping[str, Sequence[Document]]) -> None:
-    [deployment, *_] = [each for each in documents["least"] if each["kind"] == "Deployment"]
-    spec = {**deployment["spec"], "replica": 2}
-
-    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
-        kubernetes_validate.validate({**deployment, "spec": spec}, "1.36", strict=True)
+    assert [each for each in found if each[2]] == []
+    assert {kind for _, kind, _ in found} >= {"Deployment", "NetworkPolicy", "Ingress", "StatefulSet", *OPERATORS}
 
 
-def _shape(value: object) -> str:
-    """What is the same of documents that differ in nothing but texts and numbers: one of them is enough."""
-    if isinstance(value, dict):
-        kind = value["kind"] if "apiVersion" in value else ""
-        return f"{kind}{{{','.join(f'{name}:{_shape(value[name])}' for name in sorted(value))}}}"
-    if isinstance(value, list):
-        return f"[{','.join(sorted({_shape(each) for each in value}))}]"
-    return type(value).__name__
+SLIPS: Mapping[str, tuple[str, str, str, object]] = {
+    "a misspelt field": ("least", "Deployment", "replica", 2),
+    "a duration of an operator": ("ha", "ServiceMonitor", "endpoints", [{"port": "http", "interval": "often"}]),
+    "a time-out of a route": ("gateway", "HTTPRoute", "rules", [{"timeouts": {"request": "never"}}]),
+    "a use of a certificate": ("mtls", "Certificate", "usages", ["server"]),
+    "a rule without a query": ("ha", "PrometheusRule", "groups", [{"name": "a", "rules": [{"alert": "A"}]}]),
+    "a policy of secrets": ("gateway", "ExternalSecret", "refreshPolicy", "Often"),
+    "a place that no database keeps": ("ha", "Cluster", "storage", {"sise": "1Gi"}),
+    "a name that the operator cuts": (
+        *("ha", "ClickHouseInstallation", "configuration"),
+        {"clusters": [{"name": "longer-than-fifteen"}]},
+    ),
+}
 
 
-def _is_kubernetes_own(document: Document) -> bool:
-    group = document["apiVersion"].rpartition("/")[0]
-    return "." not in group or (group.endswith(".k8s.io") and not group.startswith("gateway."))
+@pytest.mark.parametrize(("values", "kind", "field", "wrong"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_would_be_found(
+    values: str, kind: str, field: str, wrong: object, documents: Mapping[str, Sequence[Document]]
+) -> None:
+    document, *_ = [each for each in documents[values] if each["kind"] == kind]
+
+    refusals = Schemas.of(36).refusals({**document, "spec": {**document["spec"], field: wrong}})
+
+    assert [f"/spec/{field}" in each or f"'{field}'" in each for each in refusals] == [True]
+
+
+def test_a_kind_that_nobody_knows_is_refused() -> None:
+    [refusal] = Schemas.of(36).refusals({"apiVersion": "example.com/v1", "kind": "Mesh"})
+
+    assert refusal == "no schema of example.com/v1 Mesh"
 
 
 WRONG = {
