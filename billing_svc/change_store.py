@@ -23,6 +23,12 @@ async def begun(session: AsyncSession, *, created_before: datetime) -> Sequence[
     return (await session.scalars(query.order_by(PlanChange.created_at))).all()
 
 
+async def is_charging(session: AsyncSession, user_id: str) -> bool:
+    """Whether Stripe is being asked for a change of the user's that is charged at once."""
+    query = select(PlanChange.id).where(PlanChange.user_id == user_id, PlanChange.status == BEGUN)
+    return await session.scalar(query.where(PlanChange.later.is_(False)).limit(1)) is not None
+
+
 async def end(session: AsyncSession, change_id: str, *, status: str, code: str = "", message: str = "") -> None:
     """Note how it ended."""
     one = update(PlanChange).where(PlanChange.id == change_id, PlanChange.status == BEGUN)

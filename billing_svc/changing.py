@@ -117,12 +117,16 @@ class Changing:
         now = datetime.now(UTC)
         later = plan_changes.waits(row, order, plans=self._plans)
         promise = self._previews.read(token, row, order, now=now) if token else None
+        async with self._database.transaction() as session:
+            overages = await usage_store.overages(session, row.user_id)
         quote = _NOTHING if later else await self._quote(row, order, promise)
         change = _row(row, order, quote, later=later, now=now)
         try:
             async with self._database.transaction() as session:
                 if not await store.may_buy(session, row.user_id):
                     raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
+                if not later:
+                    await _refuse_beside_overage(session, change, overages, promised=promise is not None)
                 session.add(change)
                 await session.flush()
                 await repeats.begin(session, asked, row_id=change.id, now=now)
@@ -202,6 +206,21 @@ class Changing:
             raise InvalidArgument.of("plan_id", "there is no such plan", reason="PLAN_UNKNOWN")
         price = Money(change.amount_minor, change.currency)
         return Order(plan, cast(Interval, change.interval), price, coupon=change.coupon)
+
+
+async def _refuse_beside_overage(
+    session: AsyncSession, change: PlanChange, quoted: dict[str, str], *, promised: bool
+) -> None:
+    """Refuse a change while overage is being billed, or when some was since the quote: its invoice would take it along.
+
+    The other way round, `metering` bills none while a change is being made; the lock of `may_buy` keeps the two apart.
+    """
+    overages = await usage_store.overages(session, change.user_id)
+    if overages == quoted and usage_store.BEGUN not in overages.values():
+        return
+    if promised:
+        raise PreviewExpired
+    raise Aborted("usage beyond the plan is just being billed, try again", reason="CHANGE_IN_PROGRESS")
 
 
 async def _found(session: AsyncSession, subscription_id: str) -> Subscription:

@@ -12,7 +12,7 @@ import structlog
 from chatmesh.events.v1 import events_pb2 as ev
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import store, usage_store
+from billing_svc import change_store, store, usage_store
 from billing_svc.driver.connection import Driver
 from billing_svc.driver.overages import Overage
 from billing_svc.models import Subscription, UsagePeriod, UsageRecord
@@ -51,6 +51,9 @@ class Metering:
 
     async def _bill(self, period: UsagePeriod) -> None:
         async with self._database.transaction() as session:
+            await store.wait_for_begun(session, period.user_id)
+            if await change_store.is_charging(session, period.user_id):
+                return  # Its invoice would take the overage along, which nobody was told: after it
             await usage_store.close(session, period.id)
             closed = await session.get_one(UsagePeriod, period.id)
             subscription = await session.get_one(Subscription, period.subscription_id)

@@ -45,10 +45,15 @@ async def may_buy(session: AsyncSession, user_id: str) -> bool:
     return (await session.execute(query.with_for_update(read=True, key_share=True))).scalar_one() is None
 
 
+async def wait_for_begun(session: AsyncSession, user_id: str) -> None:
+    """Wait for what is just being begun by the user (`may_buy`); nothing more is before this transaction ends."""
+    await session.execute(select(Customer.user_id).where(Customer.user_id == user_id).with_for_update())
+
+
 async def mark_deleted(session: AsyncSession, user_id: str, *, now: datetime) -> None:
     """Note that the account was deleted, after waiting for what is just being begun; again is fine."""
     await add_customer(session, user_id, now=now)
-    await session.execute(select(Customer.user_id).where(Customer.user_id == user_id).with_for_update())
+    await wait_for_begun(session, user_id)
     marked = update(Customer).where(Customer.user_id == user_id, Customer.deleted_at.is_(None))
     await session.execute(marked.values(deleted_at=now))
 

@@ -100,6 +100,13 @@ async def close(session: AsyncSession, period_id: str) -> None:
         period.status = BEGUN if period.overage_minor else WAIVED
 
 
+async def overages(session: AsyncSession, user_id: str) -> dict[str, str]:
+    """What was billed to the user, or is being billed: how each stands, by the id of its period."""
+    query = select(UsagePeriod.id, UsagePeriod.status).where(UsagePeriod.user_id == user_id)
+    found = await session.execute(query.where(UsagePeriod.status.in_((BEGUN, BILLED))))
+    return dict(found.all())
+
+
 async def settle(session: AsyncSession, period_id: str, *, status: str) -> None:
     """Note what became of a period whose billing was begun."""
     begun = update(UsagePeriod).where(UsagePeriod.id == period_id, UsagePeriod.status == BEGUN)

@@ -9,18 +9,23 @@ import stripe
 from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.events.v1 import events_pb2 as ev
 
-from svckit import events
+from billing_svc import usage_store
+from svckit import events, postgres
+from svckit.errors import Aborted, Unavailable
 from svckit.events import Bus
 from svckit.ids import new_id
 from svckit.local import Engines
+from svckit.postgres import Database
 from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.conftest import Billing
 from tests.billing_svc.customer import Customer
 from tests.billing_svc.stripe_side import StripeSide
 from tests.billing_svc.travel import DAY, Travel
+from tests.callers import refusal
 from tests.waiting import until
 
 _ALL_TRIES = 3
+_EACH_TIME = 1000
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,86 @@ async def test_what_was_used_between_two_subscriptions_counts_in_neither(
     used = await _until_used(customer, 5)
 
     assert used.tokens_included == 10_000_000
+
+
+async def test_an_upgrade_takes_overage_along_only_if_its_preview_said_so(
+    bus: Bus, customer: Customer, administrator: Administrator, stripe_side: StripeSide, database: Database
+) -> None:
+    subscription = await customer.subscribe("pro")
+    await _overuse(bus, customer, subscription)
+    await stripe_side.spoil("/v1/invoiceitems", "busy", times=_EACH_TIME)
+    await _end_period(stripe_side, customer, subscription)
+    await administrator.reconcile(user_id=customer.id)
+
+    async def being_billed() -> bool:
+        async with database.transaction() as session:
+            return "begun" in (await usage_store.overages(session, customer.id)).values()
+
+    await until(being_billed)
+    without = await customer.preview(subscription, "team")
+    promised = await refusal(customer.update(subscription, "team", preview_token=without.preview_token))
+    unasked = await refusal(customer.update(subscription, "team"))
+    await stripe_side.mend("busy")
+    await until(lambda: _items(stripe_side, customer))
+    late = await refusal(customer.update(subscription, "team", preview_token=without.preview_token))
+    with_overage = await customer.preview(subscription, "team")
+    after = await customer.update(subscription, "team", preview_token=with_overage.preview_token)
+
+    for refused in (promised, late):
+        assert (type(refused), refused.reason) == (Aborted, "PREVIEW_EXPIRED")
+    assert (type(unasked), unasked.reason) == (Aborted, "CHANGE_IN_PROGRESS")
+    assert [line.amount.amount_minor for line in with_overage.lines][-1:] == [8]
+    assert after.plan_id == "team"
+    newest, *_ = (await customer.invoices()).invoices
+    assert newest.total == with_overage.amount_due
+
+
+async def test_overage_waits_while_a_change_that_was_promised_is_made(
+    bus: Bus, billing: Billing, customer: Customer, administrator: Administrator, stripe_side: StripeSide, alone: None
+) -> None:
+    """The period ends at Stripe; we hear of it only when the upgrade's amount has been checked, and Stripe is busy."""
+    subscription = await customer.subscribe("pro")
+    witness = billing.customer()
+    theirs = await witness.subscribe("pro")
+    await asyncio.gather(_overuse(bus, customer, subscription), _overuse(bus, witness, theirs))
+    await _end_period(stripe_side, customer, subscription)
+    await _end_period(stripe_side, witness, theirs)
+    (at_stripe,) = await stripe_side.subscriptions(customer.id)
+    preview = await customer.preview(subscription, "team")
+    change = {"preview_token": preview.preview_token, "idempotency_key": "once"}
+    await stripe_side.spoil(f"/v1/subscriptions/{at_stripe.id}", "busy", times=_ALL_TRIES)
+    unsure = await refusal(customer.update(subscription, "team", **change))
+
+    await administrator.reconcile(user_id=customer.id)
+    await administrator.reconcile(user_id=witness.id)
+    await until(lambda: _items(stripe_side, witness))
+    after = await customer.update(subscription, "team", **change)
+    (item,) = await until(lambda: _items(stripe_side, customer))
+
+    assert type(unsure) is Unavailable
+    assert after.plan_id == "team"
+    newest, *_ = (await customer.invoices()).invoices
+    assert (newest.total, item.amount, item.invoice) == (preview.amount_due, 8, None)
+
+
+@pytest.fixture
+async def alone(database: Database) -> AsyncIterator[None]:
+    """Nobody compares rows with Stripe's but who is asked to."""
+    async with database.dedicated() as connection:
+        await postgres.hold(connection, "billing:reconcile")
+        yield
+
+
+async def _overuse(bus: Bus, customer: Customer, subscription: pb.Subscription) -> None:
+    """Use 3,500 tokens more than the plan includes."""
+    begun = subscription.current_period_start_time.ToDatetime(tzinfo=UTC)
+    await _use(bus, customer, 2_003_500, at=begun + timedelta(seconds=1))
+    await _until_used(customer, 2_003_500)
+
+
+async def _end_period(stripe_side: StripeSide, customer: Customer, subscription: pb.Subscription) -> None:
+    """Have the next period begin at Stripe, which tells nobody."""
+    await stripe_side.pass_time(customer.id, subscription.current_period_end_time.seconds + 2 * 60 * 60)
 
 
 async def _items(stripe_side: StripeSide, customer: Customer) -> list[stripe.InvoiceItem]:

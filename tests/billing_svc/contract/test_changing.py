@@ -42,6 +42,24 @@ async def test_an_upgrade_costs_to_the_second_what_its_preview_said(
     assert item_of(after).current_period_end == item_of(made).current_period_end
 
 
+async def test_what_waits_for_the_next_invoice_is_charged_with_an_upgrade_only_if_its_preview_said_so(
+    payer: Payer,
+) -> None:
+    await payer.begin(moment(2026, 2, 2, 13))
+    made = await payer.subscribe(await payer.price(2000))
+    dearer = await payer.price(5000)
+    await payer.client.v1.invoice_items.create_async(
+        {"customer": payer.id, "subscription": made.id, "amount": 340, "currency": "usd", "description": "Overage"}
+    )
+    await payer.advance(moment(2026, 2, 10, 13))
+    said = await payer.preview(made, dearer)
+
+    after = await payer.change(made, dearer, proration_date=moment(2026, 2, 10, 13))
+
+    invoice = await payer.invoice(after.latest_invoice)
+    assert (invoice.status, invoice.amount_paid) == ("paid", said.amount_due)
+
+
 async def test_a_second_upgrade_gives_back_what_the_first_one_cost(payer: Payer) -> None:
     await payer.begin(moment(2026, 6, 1))
     made = await payer.subscribe(await payer.price(1000))

@@ -74,7 +74,8 @@ class BillingServiceStub:
     INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
     422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
-    ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+    ABORTED: another change of this subscription is being made, or usage beyond the plan is just being put on its next
+    invoice (reason CHANGE_IN_PROGRESS).
     FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
     FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
     (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
@@ -240,7 +241,8 @@ class BillingServiceAsyncStub(BillingServiceStub):
     INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
     422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
-    ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+    ABORTED: another change of this subscription is being made, or usage beyond the plan is just being put on its next
+    invoice (reason CHANGE_IN_PROGRESS).
     FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
     FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
     (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
@@ -428,7 +430,8 @@ class BillingServiceServicer:
         INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
         422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
-        ABORTED: another change of this subscription is being made (reason CHANGE_IN_PROGRESS).
+        ABORTED: another change of this subscription is being made, or usage beyond the plan is just being put on its next
+        invoice (reason CHANGE_IN_PROGRESS).
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
         FAILED_PRECONDITION: the subscription is so already (reason NOTHING_CHANGES), has ended or is not paid
         (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING): resume it first.
