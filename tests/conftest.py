@@ -1,5 +1,7 @@
 """The engines that every test stands on, started once a session from their wheels."""
 
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,6 +13,13 @@ from psycopg import sql
 from svckit import local
 from svckit.local import Engines, Home
 from tests import callers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python may write no bytecode beside its sources, keep it apart: it is half of each start of a process."""
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(config.rootpath / ".pytest_cache" / "bytecode")
+        os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
 
 
 @pytest.fixture(scope="session")

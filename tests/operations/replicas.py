@@ -63,8 +63,6 @@ async def running(home: Home, *, model_url: str) -> AsyncIterator[Cluster]:
         }
         told = {
             **os.environ,
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": str(home.folder("bytecode")),  # half of each start
             "DATABASE_URL": engines.database_url,
             "REDIS_URL": engines.redis_url,
             "NATS_URL": engines.nats_url,

@@ -140,11 +140,13 @@ Calling = Callable[[Ending, Spans], Any]
 
 async def ending(case: Case, *, by: Calling, spans: Spans) -> tuple[set[str], set[str]]:
     """The statuses of the client's and the server's spans, once all that belongs to the call is closed."""
+    gc.freeze()  # all that a long session has left, or it would be looked through each time
     servicer = Ending()
     async with by(servicer, spans) as probe:
         with suppress(grpc.aio.AioRpcError, asyncio.CancelledError, TimeoutError):
             await case(probe, servicer)
     gc.collect()
+    gc.unfreeze()
     return _codes(spans.of_kind(SpanKind.CLIENT)), _codes(spans.of_kind(SpanKind.SERVER))
 
 
