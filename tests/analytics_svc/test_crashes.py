@@ -1,7 +1,6 @@
 """Whatever dies on the way of the events, the views tell what happened; two that count at once do not count twice."""
 
 import asyncio
-import multiprocessing
 import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +26,7 @@ from svckit.postgres import Database
 from tests.analytics_svc import added_up, consumer_alone, facts, relay_alone
 from tests.analytics_svc.relay_alone import OUTBOX
 from tests.analytics_svc.test_counting import all_counted, publish_without_id
+from tests.killable import Killable, import_ahead, running
 
 EVENTS = 50_000
 AT_ONCE = 2_500
@@ -34,40 +34,7 @@ KILLS = {"consumer": 10, "relay": 10, "broker": 10}
 PLANS = ["free", "pro", "team"]
 MODELS = {"openai": "gpt", "anthropic": "claude", "local": "smol"}
 
-
-# Forks of a process that has imported everything: started in a moment, as often as they are killed.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["__main__", *(f"tests.analytics_svc.{name}_alone" for name in ("relay", "consumer"))])
-
-
-class Killable:
-    """A process that runs a function, given an event to set and these arguments."""
-
-    def __init__(self, run: Callable[..., None], *arguments: str) -> None:
-        self._run = run
-        self._arguments = arguments
-
-    async def start(self) -> None:
-        ready = PROCESSES.Event()
-        self.process = PROCESSES.Process(target=self._run, args=(ready, *self._arguments), daemon=True)
-        self.process.start()
-        while not ready.is_set():
-            assert self.process.is_alive(), "it ended before it was ready"
-            await asyncio.sleep(0.01)
-
-    async def kill(self) -> None:
-        self.process.kill()
-        await asyncio.to_thread(self.process.join)
-
-
-@asynccontextmanager
-async def running(run: Callable[..., None], *arguments: str) -> AsyncIterator[Killable]:
-    program = Killable(run, *arguments)
-    await program.start()
-    try:
-        yield program
-    finally:
-        await program.kill()
+import_ahead(relay_alone, consumer_alone)
 
 
 @asynccontextmanager

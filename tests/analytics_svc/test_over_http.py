@@ -27,7 +27,8 @@ from tests.analytics_svc.analyst import Analytics, days, eventually
 from tests.analytics_svc.conftest import SERVICE
 from tests.analytics_svc.running import environment_of, service_of
 from tests.analytics_svc.test_counting import all_counted
-from tests.analytics_svc.test_crashes import asked, running, stand_in, traffic
+from tests.analytics_svc.test_crashes import asked, stand_in, traffic
+from tests.killable import running
 
 
 class Remote:

@@ -1,7 +1,6 @@
 """A crash or a lost answer at any step of subscribing ends in one subscription, or in none: never in two."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -126,7 +125,7 @@ async def test_a_process_that_is_killed_while_stripe_works_leaves_one_subscripti
             await stripe_side.spoil(path, "hold")
             asking.append(asyncio.create_task(customer.subscribe("pro")))
             await _held(stripe_side, path)
-        process.send_signal(signal.SIGKILL)
+        await process.kill()
         await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(each.exception(), grpc.aio.AioRpcError) for each in asking)
 
@@ -164,7 +163,7 @@ async def test_one_that_is_killed_while_it_subscribes_and_changes_a_plan_does_ea
         else:
             await _held(stripe_side, "/v1/subscriptions")
             await _held(stripe_side, change)
-        process.send_signal(signal.SIGKILL)
+        await process.kill()
         await asyncio.gather(*asking, return_exceptions=True)
 
     async with start():

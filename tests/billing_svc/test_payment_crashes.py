@@ -1,7 +1,6 @@
 """A crash or a lost answer at any step of paying and giving back: never twice, and ended without anybody's help."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -108,7 +107,7 @@ async def test_a_process_that_is_killed_at_any_step_charges_once_and_gives_back_
             ]
             await until(lambda: _many(stripe_side.payments(before_commit.id), 2))
             await until(lambda: _many(stripe_side.refunds(refunded[2].id), 1))
-            process.send_signal(signal.SIGKILL)
+            await process.kill()
             await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(each.exception(), grpc.aio.AioRpcError) for each in asking)
 
