@@ -1,6 +1,6 @@
 """All SQL of payments, of refunds, and of the first answers to requests with a key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
@@ -88,6 +88,14 @@ async def drop_payment(session: AsyncSession, payment_id: str) -> None:
 async def refunds_of(session: AsyncSession, payment_ids: Sequence[str]) -> Sequence[Refund]:
     """Every refund of those payments."""
     return (await session.scalars(select(Refund).where(Refund.payment_id.in_(payment_ids)))).all()
+
+
+async def refunds_on_their_way(session: AsyncSession, payment_ids: Sequence[str]) -> Mapping[str, int]:
+    """Minor units of each of those payments that Stripe has not given back yet; without those where it is nothing."""
+    waiting = select(Refund.payment_id, func.sum(Refund.amount_minor)).where(
+        Refund.payment_id.in_(payment_ids), Refund.status.in_((BEGUN, "pending"))
+    )
+    return {payment: int(minor) for payment, minor in await session.execute(waiting.group_by(Refund.payment_id))}
 
 
 async def reserve(session: AsyncSession, payment_id: str, amount_minor: int) -> bool:

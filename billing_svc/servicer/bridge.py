@@ -57,12 +57,15 @@ def subscription_message(row: Subscription) -> pb.Subscription:
     )
 
 
-def payment_message(row: Payment) -> pb.Payment:
+def payment_message(row: Payment, *, refunds_on_their_way: int) -> pb.Payment:
+    # More of them can have been begun since the row was read.
+    pending = Money(min(refunds_on_their_way, row.refunded_minor), row.currency)
     return pb.Payment(
         id=row.id,
         amount=money_message(row.amount),
         refunded=money_message(Money(row.refunded_minor, row.currency)),
-        status=_payment_status(row),
+        refund_pending=money_message(pending),
+        status=_payment_status(row, refunded=Money(row.refunded_minor - pending.minor, row.currency)),
         description=row.description,
         decline_code=row.decline_code,
         client_secret=row.client_secret,
@@ -71,10 +74,10 @@ def payment_message(row: Payment) -> pb.Payment:
     )
 
 
-def _payment_status(row: Payment) -> pb.PaymentStatus.ValueType:
+def _payment_status(row: Payment, *, refunded: Money) -> pb.PaymentStatus.ValueType:
     if row.status == "begun":
         return pb.PAYMENT_STATUS_PROCESSING
-    if row.status == "succeeded" and row.refunded_minor == row.amount_minor:
+    if row.status == "succeeded" and refunded == row.amount:
         return pb.PAYMENT_STATUS_REFUNDED
     return pb.PaymentStatus.Value(f"PAYMENT_STATUS_{row.status.upper()}")
 

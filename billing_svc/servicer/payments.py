@@ -1,12 +1,15 @@
 """RPCs of payments; each caller sees their own. Administrators give them back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceServicer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import payment_store
 from billing_svc.driver.payments import Charge
+from billing_svc.models import Payment
 from billing_svc.money import Money
 from billing_svc.paying import Paying
 from billing_svc.refunding import Refunding, Wanted
@@ -39,7 +42,7 @@ class PaymentRpcs(BillingServiceServicer):
         answer = await self.first_answers.recall(asked, pb.CreatePaymentResponse)
         if answer is None:
             row = await self.paying.pay(_charge(request), asked)
-            answer = await self.first_answers.keep(asked, pb.CreatePaymentResponse(payment=payment_message(row)))
+            answer = await self.first_answers.keep(asked, pb.CreatePaymentResponse(payment=await self._payment(row)))
         location = ("location", f"/api/payments/{answer.payment.id}")
         await context.send_initial_metadata((("x-http-status", "201"), location, NO_STORE))
         return answer
@@ -50,22 +53,23 @@ class PaymentRpcs(BillingServiceServicer):
         if row is None:
             raise NotFound("no such payment")
         await context.send_initial_metadata((NO_STORE,))
-        return pb.GetPaymentResponse(payment=payment_message(row))
+        return pb.GetPaymentResponse(payment=await self._payment(row))
 
     async def ListPayments(self, request: pb.ListPaymentsRequest, context: Context) -> pb.ListPaymentsResponse:
         size, before = paging.size_of(request.page_size), paging.last_id(request.page_token)
         async with self.database.transaction() as session:
             rows = await payment_store.payments_page(session, identity.user_id(), before=before, limit=size + 1)
+            payments = await _payments(session, rows[:size])
         await context.send_initial_metadata((NO_STORE,))
         return pb.ListPaymentsResponse(
-            payments=[payment_message(row) for row in rows[:size]],
+            payments=payments,
             next_page_token=paging.token(rows[size - 1].id) if len(rows) > size else "",
         )
 
     async def ConfirmPayment(self, request: pb.ConfirmPaymentRequest, context: Context) -> pb.ConfirmPaymentResponse:
         row = await self.paying.confirm(identity.user_id(), request.payment_id)
         await context.send_initial_metadata((NO_STORE,))
-        return pb.ConfirmPaymentResponse(payment=payment_message(row))
+        return pb.ConfirmPaymentResponse(payment=await self._payment(row))
 
     async def RefundPayment(self, request: pb.RefundPaymentRequest, context: Context) -> pb.RefundPaymentResponse:
         refuse_nul(request, "reason", "idempotency_key")
@@ -75,9 +79,18 @@ class PaymentRpcs(BillingServiceServicer):
         if answer is None:
             wanted = Wanted(request.payment_id, request.amount_minor, request.reason)
             payment, refund = await self.refunding.refund(wanted, asked)
-            made = pb.RefundPaymentResponse(payment=payment_message(payment), refund=refund_message(refund))
+            made = pb.RefundPaymentResponse(payment=await self._payment(payment), refund=refund_message(refund))
             answer = await self.first_answers.keep(asked, made)
         return answer
+
+    async def _payment(self, row: Payment) -> pb.Payment:
+        async with self.database.transaction() as session:
+            return (await _payments(session, [row]))[0]
+
+
+async def _payments(session: AsyncSession, rows: Sequence[Payment]) -> list[pb.Payment]:
+    on_their_way = await payment_store.refunds_on_their_way(session, [row.id for row in rows])
+    return [payment_message(row, refunds_on_their_way=on_their_way.get(row.id, 0)) for row in rows]
 
 
 def _charge(request: pb.CreatePaymentRequest) -> Charge:

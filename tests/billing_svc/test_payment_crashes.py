@@ -44,16 +44,19 @@ async def test_a_repeat_settles_a_payment_whose_answer_was_lost_or_that_stripe_f
 async def test_a_repeat_settles_a_refund_whose_answer_was_lost_or_that_stripe_failed_or_put_off(
     customer: Customer, administrator: Administrator, stripe_side: StripeSide, effect: str
 ) -> None:
+    """What nobody knows to be given back is shown as on its way, and cannot be given back a second time."""
     paid = await customer.pay(1500)
     await stripe_side.spoil("/v1/refunds", effect, times=1 if effect == "fail" else _ALL_TRIES)
-    open_ = await refusal(administrator.refund(paid.id, 1000, idempotency_key="once"))
+    open_ = await refusal(administrator.refund(paid.id, 1500, idempotency_key="once"))
     reserved = await customer.payment(paid.id)
-    made = await administrator.refund(paid.id, 1000, idempotency_key="once")
+    second = await refusal(administrator.refund(paid.id, 1))
+    made = await administrator.refund(paid.id, 1500, idempotency_key="once")
 
-    assert isinstance(open_, Unavailable)
-    assert reserved.refunded == made.payment.refunded
-    assert made.refund.status == pb.REFUND_STATUS_SUCCEEDED
-    assert [each.amount for each in await stripe_side.refunds(customer.id)] == [1000]
+    assert (type(open_), second.reason) == (Unavailable, "REFUND_TOO_LARGE")
+    assert reserved.refunded == reserved.refund_pending == made.payment.refunded
+    assert (reserved.status, made.payment.status) == (pb.PAYMENT_STATUS_SUCCEEDED, pb.PAYMENT_STATUS_REFUNDED)
+    assert (made.refund.status, made.payment.refund_pending.amount_minor) == (pb.REFUND_STATUS_SUCCEEDED, 0)
+    assert [each.amount for each in await stripe_side.refunds(customer.id)] == [1500]
 
 
 async def test_what_nobody_waits_for_any_more_is_not_charged(
@@ -166,4 +169,4 @@ async def _none_processing(customer: Customer) -> bool:
 
 async def _all_given_back(customers: Sequence[Customer], minor: int) -> bool:
     payments = [(await each.payments()).payments[0] for each in customers]
-    return all(each.refunded.amount_minor == minor for each in payments)
+    return all((each.refunded.amount_minor, each.refund_pending.amount_minor) == (minor, 0) for each in payments)

@@ -110,7 +110,7 @@ class _PaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payment
     PAYMENT_STATUS_FAILED: _PaymentStatus.ValueType  # 4
     """Declined or given up."""
     PAYMENT_STATUS_REFUNDED: _PaymentStatus.ValueType  # 5
-    """Given back in full."""
+    """Given back in full, by Stripe too."""
 
 class PaymentStatus(_PaymentStatus, metaclass=_PaymentStatusEnumTypeWrapper):
     """Where a payment stands."""
@@ -126,7 +126,7 @@ PAYMENT_STATUS_SUCCEEDED: PaymentStatus.ValueType  # 3
 PAYMENT_STATUS_FAILED: PaymentStatus.ValueType  # 4
 """Declined or given up."""
 PAYMENT_STATUS_REFUNDED: PaymentStatus.ValueType  # 5
-"""Given back in full."""
+"""Given back in full, by Stripe too."""
 Global___PaymentStatus: _TypeAlias = PaymentStatus  # noqa: Y015
 
 class _InvoiceStatus:
@@ -414,6 +414,7 @@ class Payment(_message.Message):
     CLIENT_SECRET_FIELD_NUMBER: _builtins.int
     INVOICE_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    REFUND_PENDING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     status: Global___PaymentStatus.ValueType
@@ -432,6 +433,10 @@ class Payment(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def refund_pending(self) -> Global___Money:
+        """The part of `refunded` that is still on its way."""
+
     def __init__(
         self,
         *,
@@ -444,10 +449,11 @@ class Payment(_message.Message):
         client_secret: _builtins.str = ...,
         invoice_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        refund_pending: Global___Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "refunded", b"refunded"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "create_time", b"create_time", "refund_pending", b"refund_pending", "refunded", b"refunded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "client_secret", b"client_secret", "create_time", b"create_time", "decline_code", b"decline_code", "description", b"description", "id", b"id", "invoice_id", b"invoice_id", "refunded", b"refunded", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "client_secret", b"client_secret", "create_time", b"create_time", "decline_code", b"decline_code", "description", b"description", "id", b"id", "invoice_id", b"invoice_id", "refund_pending", b"refund_pending", "refunded", b"refunded", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
