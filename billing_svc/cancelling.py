@@ -23,15 +23,18 @@ class Cancelling:
         self._driver = driver
         self._projection = projection
 
-    async def cancel(self, row: Subscription, *, now: bool) -> Subscription:
-        """The subscription, ended or about to end with its period. Raises Unsure."""
+    async def cancel(self, row: Subscription, *, now: bool, feedback: str) -> Subscription:
+        """The subscription, ended or about to end with its period. Raises Unsure.
+
+        `feedback`: why the customer leaves, in Stripe's word; empty when nothing was said.
+        """
         if row.stripe_id is None or row.status in _ENDED:
             return row
         if now or row.status not in _PAID:
-            await self._driver.subscriptions.cancel(row.stripe_id)
+            await self._driver.subscriptions.cancel(row.stripe_id, feedback=feedback)
         else:
             await self._driver.changes.drop_unpaid(row.stripe_id)
-            await self._driver.changes.end_with_period(row.stripe_id, ends=True)
+            await self._driver.changes.end_with_period(row.stripe_id, ends=True, feedback=feedback)
         return await self._follow(row)
 
     async def resume(self, row: Subscription) -> Subscription:

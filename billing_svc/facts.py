@@ -13,6 +13,12 @@ from svckit.timestamps import timestamp
 _ENDED = ("canceled", "incomplete_expired")
 # Stripe counts a trial as nothing owed; a late payment still is.
 _EARNING = ("active", "past_due")
+# Stripe's words for why a subscription ended.
+_REASONS = {
+    "cancellation_requested": ev.CANCELLATION_REASON_REQUESTED,
+    "payment_failed": ev.CANCELLATION_REASON_PAYMENT_FAILED,
+    "payment_disputed": ev.CANCELLATION_REASON_PAYMENT_DISPUTED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,7 @@ class Standing:
     plan: str
     interval: str
     status: str
-    amount_minor: int
+    recurring_minor: int
     cancel_at_period_end: bool
 
     @classmethod
@@ -30,25 +36,26 @@ class Standing:
         """None for one that is still being made."""
         if row.status == PENDING:
             return None
-        return cls(row.plan_id, row.interval, row.status, row.amount_minor, row.cancel_at_period_end)
+        recurring = row.amount_minor - row.discount_minor
+        return cls(row.plan_id, row.interval, row.status, recurring, row.cancel_at_period_end)
 
     @property
     def mrr_minor(self) -> int:
-        """Monthly recurring revenue; a twelfth of a year's price, rounded half up."""
+        """Monthly recurring revenue, after coupons that come back; a twelfth of a year's, rounded half up."""
         if self.status not in _EARNING:
             return 0
-        return self.amount_minor if self.interval == "month" else (self.amount_minor + 6) // 12
+        return self.recurring_minor if self.interval == "month" else (self.recurring_minor + 6) // 12
 
 
-def subscription_fact(row: Subscription, *, before: Standing | None) -> Message | None:
-    """What changed, if anything did."""
+def subscription_fact(row: Subscription, *, before: Standing | None, deleted: bool) -> Message | None:
+    """What changed, if anything did. `deleted`: the user's account was."""
     after = Standing.of(row)
     if after is None or after == before:
         return None
     if before is None:
         return _created(row, after)
     if after.status in _ENDED:
-        return None if before.status in _ENDED else _cancelled(row, before, after)
+        return None if before.status in _ENDED else _cancelled(row, before, after, deleted=deleted)
     return _changed(row, before, after)
 
 
@@ -81,7 +88,7 @@ def _changed(row: Subscription, before: Standing, after: Standing) -> Message:
     )
 
 
-def _cancelled(row: Subscription, before: Standing, after: Standing) -> Message:
+def _cancelled(row: Subscription, before: Standing, after: Standing, *, deleted: bool) -> Message:
     return ev.SubscriptionCancelled(
         user_id=row.user_id,
         subscription_id=row.id,
@@ -90,7 +97,17 @@ def _cancelled(row: Subscription, before: Standing, after: Standing) -> Message:
         currency=row.currency.upper(),
         mrr_before_minor=before.mrr_minor,
         mrr_after_minor=0,
+        reason=_reason(row, deleted=deleted),
+        feedback=row.cancel_feedback,
     )
+
+
+def _reason(row: Subscription, *, deleted: bool) -> ev.CancellationReason.ValueType:
+    if deleted and row.cancel_reason == "cancellation_requested":
+        return ev.CANCELLATION_REASON_USER_DELETED
+    # One whose first payment nobody made in time has no word of Stripe's.
+    unsaid = "payment_failed" if row.status == "incomplete_expired" else ""
+    return _REASONS.get(row.cancel_reason or unsaid, ev.CANCELLATION_REASON_UNSPECIFIED)
 
 
 def invoice_finalized(row: Invoice, *, plan: str) -> Message:

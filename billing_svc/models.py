@@ -85,6 +85,8 @@ class Subscription(Base):
     interval: Mapped[str]
     currency: Mapped[str]
     amount_minor: Mapped[int]
+    discount_minor: Mapped[int] = mapped_column(default=0)
+    """What coupons that come back, forever or for some months, take off the running period's price."""
     payment_method: Mapped[str]
     coupon: Mapped[str]
     attempt: Mapped[int] = mapped_column(default=1)
@@ -98,6 +100,10 @@ class Subscription(Base):
     trial_end: Mapped[datetime | None]
     created_at: Mapped[datetime]
     canceled_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str] = mapped_column(default="")
+    """Why it ended or is to end, in Stripe's word; empty: not known."""
+    cancel_feedback: Mapped[str] = mapped_column(default="")
+    """What the customer said to it, in Stripe's word; empty: nothing."""
     trial_days: Mapped[int] = mapped_column(default=0)
     """As they were asked for; 0: none."""
     pending_plan_id: Mapped[str] = mapped_column(default="")

@@ -1,6 +1,8 @@
 """Amounts of money: whole minor units of one currency."""
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 # How many decimals the currencies have that do not have two, as Stripe counts them.
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal
@@ -17,6 +19,12 @@ def step(currency: str) -> int:
     return 10 if currency in _EXPONENTS[3] else 1
 
 
+def half_up(amount: Fraction, currency: str) -> int:
+    """The nearest amount that can be charged of one that is not negative; a half goes up."""
+    unit = step(currency)
+    return unit * math.floor(amount / unit + Fraction(1, 2))
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """`minor` smallest units of a currency (ISO 4217, lower case). Only for people is it ever written with decimals."""
@@ -26,8 +34,7 @@ class Money:
 
     def chargeable(self) -> "Money":
         """The nearest amount that can be charged; a half goes up."""
-        unit = step(self.currency)
-        return Money((self.minor + unit // 2) // unit * unit, self.currency)
+        return Money(half_up(Fraction(self.minor), self.currency), self.currency)
 
     def __str__(self) -> str:
         """For people and logs: `20.00 USD`, `3000 JPY`, `1.500 KWD`."""

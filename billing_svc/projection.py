@@ -70,7 +70,8 @@ class Projection:
         now = datetime.now(UTC)
         told: list[Dated] = []
         for theirs in await self._driver.subscriptions.of_customer(stripe_customer):
-            told += [(fact, now) for fact in self._subscription(subscriptions, theirs)]
+            deleted = customer.deleted_at is not None
+            told += [(fact, now) for fact in self._subscription(subscriptions, theirs, deleted=deleted)]
         await session.flush()
         about_invoices, billed = await self._invoices(session, customer.user_id, subscriptions, stripe_customer)
         told += about_invoices
@@ -85,7 +86,9 @@ class Projection:
         await _tell(session, customer.user_id, told)
         return True
 
-    def _subscription(self, ours: dict[str, Subscription], theirs: stripe.Subscription) -> Iterator[Message]:
+    def _subscription(
+        self, ours: dict[str, Subscription], theirs: stripe.Subscription, *, deleted: bool
+    ) -> Iterator[Message]:
         """Theirs carries the id of ours; one that was made by hand at Stripe does not, and is left alone."""
         row = ours.get(theirs.metadata.to_dict().get("subscription_id", ""))
         if row is None:
@@ -93,7 +96,7 @@ class Projection:
             return
         before = Standing.of(row)
         subscription_projection.copy(row, theirs)
-        if fact := facts.subscription_fact(row, before=before):
+        if fact := facts.subscription_fact(row, before=before, deleted=deleted):
             yield fact
 
     async def _invoices(

@@ -93,7 +93,11 @@ def _subscriptions(at: InstrumentedAttribute[Any], type_: str) -> Select[*tuple[
         cast(Subscription.id, Text).label("id"),
         Subscription.amount_minor.label("minor"),
         Subscription.currency.label("currency"),
-        func.concat(Subscription.plan_id, " by the ", Subscription.interval, ": ", Subscription.status).label(
-            "summary"
-        ),
+        func.concat_ws(
+            ": ",
+            func.concat(Subscription.plan_id, " by the ", Subscription.interval),
+            Subscription.status,
+            func.nullif(Subscription.cancel_reason, ""),
+            func.nullif(Subscription.cancel_feedback, ""),
+        ).label("summary"),
     )

@@ -125,12 +125,15 @@ class Changes:
             if theirs.pending_update and theirs.latest_invoice:
                 await self._stripe.invoices.void_invoice_async(_id(theirs.latest_invoice))
 
-    async def end_with_period(self, subscription: str, *, ends: bool) -> None:
-        """Have it end when the running period does, or not."""
+    async def end_with_period(self, subscription: str, *, ends: bool, feedback: str = "") -> None:
+        """Have it end when the running period does, or not. `feedback`: why the customer leaves, in Stripe's word."""
         if ends:
             await self.release(subscription)
+        params: SubscriptionUpdateParams = {"cancel_at_period_end": ends}
+        if feedback:
+            params["cancellation_details"] = {"feedback": feedback}
         with translated():
-            await self._stripe.subscriptions.update_async(subscription, {"cancel_at_period_end": ends})
+            await self._stripe.subscriptions.update_async(subscription, params)
 
     async def unpause(self, subscription: str) -> None:
         """Go on with a new period, paid now. Raises Declined and FailedPrecondition PAYMENT_METHOD_MISSING."""

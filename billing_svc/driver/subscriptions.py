@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import stripe
 from stripe import V1Services
-from stripe.params import SubscriptionCreateParams
+from stripe.params import SubscriptionCancelParams, SubscriptionCreateParams
 
 from billing_svc.driver.errors import Challenged, there_already, translated
 from billing_svc.driver.prices import Prices
@@ -73,14 +73,18 @@ class Subscriptions:
             )
         return attached.id
 
-    async def cancel(self, subscription: str) -> None:
-        """End a subscription at once, by Stripe's id, without a refund; one that has ended already is fine."""
+    async def cancel(self, subscription: str, *, feedback: str = "") -> None:
+        """End a subscription at once, by Stripe's id, without a refund; one that has ended already is fine.
+
+        `feedback`: why the customer leaves, in Stripe's word.
+        """
+        params: SubscriptionCancelParams = {"cancellation_details": {"feedback": feedback}} if feedback else {}
         with translated(), there_already("id"):
-            await self._stripe.subscriptions.cancel_async(subscription)
+            await self._stripe.subscriptions.cancel_async(subscription, params)
 
     async def of_customer(self, customer: str) -> list[stripe.Subscription]:
-        """All that the customer ever had, oldest first, with what is to follow and what is to be paid."""
-        expand = ["data.schedule", "data.latest_invoice.confirmation_secret"]
+        """All that the customer ever had, oldest first, with what follows, what is to be paid and its coupons."""
+        expand = ["data.schedule", "data.latest_invoice.confirmation_secret", "data.discounts.source.coupon"]
         with translated():
             found = await self._stripe.subscriptions.list_async(
                 {"customer": customer, "status": "all", "limit": _PAGE, "expand": expand}

@@ -14,7 +14,7 @@ from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.params import Params
 from billing_svc.emulator.proration import share
 from billing_svc.emulator.refusals import Refused
-from billing_svc.emulator.subscriptions import LIVE, card_of, live, named_card, price_of
+from billing_svc.emulator.subscriptions import LIVE, NOT_CANCELLED, card_of, feedback, live, named_card, price_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,12 @@ def _with_end(call: Call, subscription: Json) -> Json:
         message = f"The subscription is managed by the subscription schedule `{subscription['schedule']}`."
         raise Refused(message, param="cancel_at_period_end")
     if not call.params.boolean("cancel_at_period_end"):
-        return subscription | {"cancel_at_period_end": False, "cancel_at": None, "canceled_at": None}
+        going_on = {"cancel_at_period_end": False, "cancel_at": None, "canceled_at": None}
+        return subscription | going_on | {"cancellation_details": NOT_CANCELLED}
     end = item_of(subscription)["current_period_end"]
-    return subscription | {"cancel_at_period_end": True, "cancel_at": end, "canceled_at": call.clock.now()}
+    ending = {"cancel_at_period_end": True, "cancel_at": end, "canceled_at": call.clock.now()}
+    why = {"comment": None, "feedback": feedback(call), "reason": "cancellation_requested"}
+    return subscription | ending | {"cancellation_details": why}
 
 
 def _with_settings(call: Call, customer: Json, subscription: Json) -> Json:

@@ -75,13 +75,13 @@ def try_again(call: Call, invoice: Json, subscription: Json, card: Json | None) 
     over = tries > len(_RETRY_AFTER)
     call.put(failed | {"next_payment_attempt": None if over else call.clock.now() + _RETRY_AFTER[tries - 1]})
     if over:
-        end(call, subscription)
+        end(call, subscription, reason="payment_failed")
     else:
         call.put(subscription | {"status": "past_due"}, "customer.subscription.updated")
 
 
-def end(call: Call, subscription: Json) -> Json:
-    """Cancelled for good: nothing is charged any more."""
+def end(call: Call, subscription: Json, *, reason: str, feedback: str | None = None) -> Json:
+    """Cancelled for good: nothing is charged any more. `reason` and `feedback` are Stripe's words."""
     if subscription["pending_update"] or subscription["status"] == "incomplete":
         void(call, subscription["latest_invoice"])
     for invoice in call.objects.newest(
@@ -93,7 +93,8 @@ def end(call: Call, subscription: Json) -> Json:
     status = "incomplete_expired" if subscription["status"] == "incomplete" else "canceled"
     ended = {"status": status, "canceled_at": subscription["canceled_at"] or now, "ended_at": now}
     released = {"schedule": None, "pending_update": None}
-    return call.put(subscription | ended | released, "customer.subscription.deleted")
+    why = {"cancellation_details": {"comment": None, "feedback": feedback, "reason": reason}}
+    return call.put(subscription | ended | released | why, "customer.subscription.deleted")
 
 
 def pending(call: Call, subscription: Json, changed: Json, invoice: Json) -> Json:

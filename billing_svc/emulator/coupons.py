@@ -6,8 +6,8 @@ from fractions import Fraction
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.clock import add_months
 from billing_svc.emulator.objects import Json, new_id
-from billing_svc.emulator.proration import half_up
 from billing_svc.emulator.refusals import Refused, missing
+from billing_svc.money import half_up
 
 
 def create(call: Call) -> Json:

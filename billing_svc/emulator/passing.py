@@ -4,7 +4,7 @@ from billing_svc.emulator import collecting, coupons, invoicing, schedules
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.items import item_of, with_next_period
 from billing_svc.emulator.objects import Json
-from billing_svc.emulator.subscriptions import card_of
+from billing_svc.emulator.subscriptions import NOT_CANCELLED, card_of
 
 
 def pass_time(call: Call, customer: str, *, until: int) -> None:
@@ -36,7 +36,8 @@ def _ring_subscription(call: Call, subscription: Json) -> None:
         ended = {"status": "incomplete_expired", "ended_at": now}
         call.put(subscription | ended, "customer.subscription.updated")
     elif subscription["cancel_at_period_end"]:
-        collecting.end(call, subscription)
+        feedback = subscription.get("cancellation_details", NOT_CANCELLED)["feedback"]
+        collecting.end(call, subscription, reason="cancellation_requested", feedback=feedback)
     else:
         _begin_period(call, subscription)
 
@@ -63,7 +64,7 @@ def _begin_period(call: Call, subscription: Json) -> None:
 
 def _end_trial_without_card(call: Call, subscription: Json, ends: str) -> None:
     if ends == "cancel":
-        collecting.end(call, subscription)
+        collecting.end(call, subscription, reason="payment_failed")
     else:
         call.put(subscription | {"status": "paused"}, "customer.subscription.paused")
 

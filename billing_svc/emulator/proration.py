@@ -3,16 +3,9 @@
 https://docs.stripe.com/billing/subscriptions/prorations
 """
 
-import math
 from fractions import Fraction
 
-from billing_svc.money import step
-
-
-def half_up(amount: Fraction, currency: str) -> int:
-    """The nearest amount that can be charged of one that is not negative; a half goes up."""
-    unit = step(currency)
-    return unit * math.floor(amount / unit + Fraction(1, 2))
+from billing_svc.money import half_up
 
 
 def share(amount: int, currency: str, *, start: int, end: int, since: int) -> int:

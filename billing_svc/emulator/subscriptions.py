@@ -8,8 +8,19 @@ from billing_svc.emulator.items import item_of, with_item
 from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.refusals import Refused, missing
 
+NOT_CANCELLED = {"comment": None, "feedback": None, "reason": None}
 LIVE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
 _DAY = 24 * 60 * 60
+_FEEDBACK = (
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+)
 
 
 def create(call: Call) -> Json:
@@ -35,8 +46,9 @@ def retrieve(call: Call) -> Json:
 
 def cancel(call: Call) -> Json:
     """At once. What is left of the period is neither paid back nor invoiced, which is Stripe's default."""
-    subscription = live(call)
-    return collecting.end(call.on_clock_of(call.get("customer", subscription["customer"])), subscription)
+    subscription, said = live(call), feedback(call)
+    call = call.on_clock_of(call.get("customer", subscription["customer"]))
+    return collecting.end(call, subscription, reason="cancellation_requested", feedback=said)
 
 
 def resume(call: Call) -> Json:
@@ -85,6 +97,11 @@ def price_of(call: Call) -> Json:
             return call.get("price", item.required("price"), param="items[0][price]")
         case _:
             raise Refused("The emulator knows subscriptions of exactly one item.", param="items")
+
+
+def feedback(call: Call) -> str | None:
+    """Why the customer leaves, if the request says so."""
+    return call.params.child("cancellation_details").choice("feedback", ("", *_FEEDBACK), "") or None
 
 
 def card_of(call: Call, customer: Json, subscription: Json) -> Json | None:
@@ -160,6 +177,7 @@ def _begin(call: Call, customer: Json, price: Json) -> Json:
         "cancel_at": None,
         "cancel_at_period_end": False,
         "canceled_at": None,
+        "cancellation_details": NOT_CANCELLED,
         "collection_method": "charge_automatically",
         "created": now,
         "currency": price["currency"],

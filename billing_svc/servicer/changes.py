@@ -66,7 +66,8 @@ class ChangeRpcs(BillingServiceServicer):
     async def CancelSubscription(
         self, request: pb.CancelSubscriptionRequest, context: Context
     ) -> pb.CancelSubscriptionResponse:
-        row = await self.cancelling.cancel(await self._own_subscription(request.subscription_id), now=request.now)
+        row = await self._own_subscription(request.subscription_id)
+        row = await self.cancelling.cancel(row, now=request.now, feedback=request.feedback)
         return pb.CancelSubscriptionResponse(subscription=subscription_message(row))
 
     async def ResumeSubscription(

@@ -43,8 +43,8 @@ class Customer:
         request = pb.UpdateSubscriptionRequest(subscription_id=made.id, plan_id=plan_id, **more)
         return (await self.stub.UpdateSubscription(request, metadata=self.metadata)).subscription
 
-    async def cancel(self, made: pb.Subscription, *, now: bool = False) -> pb.Subscription:
-        request = pb.CancelSubscriptionRequest(subscription_id=made.id, now=now)
+    async def cancel(self, made: pb.Subscription, **more: Any) -> pb.Subscription:
+        request = pb.CancelSubscriptionRequest(subscription_id=made.id, **more)
         return (await self.stub.CancelSubscription(request, metadata=self.metadata)).subscription
 
     async def resume(self, made: pb.Subscription) -> pb.Subscription:

@@ -69,6 +69,7 @@ async def test_the_end_is_told_once(bus: Bus, customer: Customer, database: Data
     *_, rights, cancelled, free = await heard(bus, customer.id, last=ev.EntitlementsChanged, times=2)
     assert isinstance(cancelled, ev.SubscriptionCancelled)
     assert (cancelled.subscription_id, cancelled.mrr_before_minor, cancelled.mrr_after_minor) == (made.id, 2000, 0)
+    assert cancelled.reason == ev.CANCELLATION_REASON_USER_DELETED
     assert isinstance(rights, ev.EntitlementsChanged)
     assert isinstance(free, ev.EntitlementsChanged)
     assert (rights.plan, free.plan) == ("pro", "free")

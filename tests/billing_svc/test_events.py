@@ -10,10 +10,14 @@ from chatmesh.events.v1 import events_pb2 as ev
 from google.protobuf.message import Message
 
 from svckit import events
+from svckit.errors import InvalidArgument
 from svckit.events import Bus, Event, received, unpack
 from svckit.local import Engines
 from tests.billing_svc.administrator import Administrator
+from tests.billing_svc.conftest import Billing
 from tests.billing_svc.customer import Customer
+from tests.billing_svc.stripe_side import StripeSide
+from tests.billing_svc.travel import DAY, Travel
 from tests.callers import refusal
 from tests.waiting import PATIENCE
 
@@ -80,6 +84,62 @@ async def test_a_year_counts_as_a_twelfth_each_month(bus: Bus, customer: Custome
     assert created.mrr_after_minor == 1667
     assert isinstance(rights, ev.EntitlementsChanged)
     assert rights.limits.tokens_per_period == 12 * 2_000_000
+
+
+async def test_a_coupon_that_comes_back_takes_off_revenue_for_as_long_as_it_does(
+    bus: Bus, billing: Billing, stripe_side: StripeSide
+) -> None:
+    coupons = stripe_side.client.v1.coupons
+    forever = (await coupons.create_async({"percent_off": 12.5, "duration": "forever"})).id
+    month = {"amount_off": 500, "currency": "usd", "duration": "repeating", "duration_in_months": 1}
+    for_a_month = (await coupons.create_async(month)).id
+    once = (await coupons.create_async({"percent_off": 50, "duration": "once"})).id
+    yearly, monthly, first = billing.customer(), billing.customer(), billing.customer()
+
+    await yearly.subscribe("pro", interval=pb.INTERVAL_YEAR, coupon=forever)
+    made = await monthly.subscribe("pro", coupon=for_a_month)
+    await first.subscribe("pro", coupon=once)
+    await Travel(billing, stripe_side, monthly).to_the_end_of(made)
+
+    (of_a_year, *_), (of_the_first, *_) = await asyncio.gather(
+        heard(bus, yearly.id, last=ev.SubscriptionCreated), heard(bus, first.id, last=ev.SubscriptionCreated)
+    )
+    (of_a_month, *_, changed) = await heard(bus, monthly.id, last=ev.SubscriptionChanged)
+    for created, mrr in ((of_a_year, 1458), (of_the_first, 2000), (of_a_month, 1500)):
+        assert isinstance(created, ev.SubscriptionCreated)
+        assert created.mrr_after_minor == mrr
+    assert isinstance(changed, ev.SubscriptionChanged)
+    assert (changed.plan_before, changed.plan_after) == ("pro", "pro")
+    assert (changed.mrr_before_minor, changed.mrr_after_minor) == (1500, 2000)
+
+
+async def test_the_end_is_told_with_its_reason(bus: Bus, billing: Billing, stripe_side: StripeSide) -> None:
+    leaver, quitter, late, absent = (billing.customer() for _ in range(4))
+    leaving, quitting, owing = [await each.subscribe("pro") for each in (leaver, quitter, late)]
+    await absent.subscribe("pro", payment_method="pm_card_authenticationRequired")
+    unheard = await refusal(leaver.cancel(leaving, feedback="bored"))
+
+    await leaver.cancel(leaving, feedback="too_expensive")
+    await Travel(billing, stripe_side, leaver).to_the_end_of(leaving)
+    await quitter.cancel(quitting, now=True, feedback="other")
+    time = Travel(billing, stripe_side, late)
+    await time.pay_with("pm_card_chargeCustomerFail")
+    await time.to_the_end_of(owing)
+    await time.advance(16 * DAY)
+    await Travel(billing, stripe_side, absent).advance(DAY)
+
+    told = []
+    for who in (leaver, quitter, late, absent):
+        (*_, ended) = await heard(bus, who.id, last=ev.SubscriptionCancelled)
+        assert isinstance(ended, ev.SubscriptionCancelled)
+        told.append((ended.reason, ended.feedback))
+    assert told == [
+        (ev.CANCELLATION_REASON_REQUESTED, "too_expensive"),
+        (ev.CANCELLATION_REASON_REQUESTED, "other"),
+        (ev.CANCELLATION_REASON_PAYMENT_FAILED, ""),
+        (ev.CANCELLATION_REASON_PAYMENT_FAILED, ""),
+    ]
+    assert (type(unheard), unheard.violations[0].field) == (InvalidArgument, "feedback")
 
 
 async def test_money_is_told_for_the_moment_that_stripe_booked_it(bus: Bus, customer: Customer) -> None:

@@ -95,7 +95,8 @@ async def test_a_coupon_of_another_currency_is_refused(payer: Payer) -> None:
 async def test_one_that_is_to_end_ends_with_its_period(payer: Payer) -> None:
     await payer.begin(moment(2026, 1, 10))
     made = await payer.subscribe(await payer.price(2000))
-    ending = await payer.client.v1.subscriptions.update_async(made.id, {"cancel_at_period_end": True})
+    leaving: Any = {"cancel_at_period_end": True, "cancellation_details": {"feedback": "unused"}}
+    ending = await payer.client.v1.subscriptions.update_async(made.id, leaving)
 
     await payer.advance(moment(2026, 2, 9))
     before = await payer.subscription(made)
@@ -103,6 +104,11 @@ async def test_one_that_is_to_end_ends_with_its_period(payer: Payer) -> None:
     after = await payer.subscription(made)
 
     assert (ending.cancel_at_period_end, ending.cancel_at) == (True, moment(2026, 2, 10))
+    assert after.cancellation_details
+    assert (after.cancellation_details.reason, after.cancellation_details.feedback) == (
+        "cancellation_requested",
+        "unused",
+    )
     assert (before.status, after.status, after.ended_at) == ("active", "canceled", moment(2026, 2, 10))
     assert await payer.totals() == [2000]
 

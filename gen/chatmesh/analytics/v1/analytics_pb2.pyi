@@ -422,8 +422,8 @@ class Mrr(_message.Message):
     ARPU_MINOR_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     mrr_minor: _builtins.int
-    """Monthly value of active and past-due subscriptions at the end of the range, without tax and trials; a year's price
-    counts a twelfth.
+    """Monthly value of active and past-due subscriptions at the end of the range, without tax and trials, less what
+    coupons take off that come back, forever or for some months; a year's price counts a twelfth.
     """
     arr_minor: _builtins.int
     """Twelve times MRR."""

@@ -1044,18 +1044,22 @@ class CancelSubscriptionRequest(_message.Message):
 
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     now: _builtins.bool
     """Now, instead of at the end of the paid period."""
+    feedback: _builtins.str
+    """Why the customer leaves, if they say so."""
     def __init__(
         self,
         *,
         subscription_id: _builtins.str = ...,
         now: _builtins.bool = ...,
+        feedback: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "now", b"now", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

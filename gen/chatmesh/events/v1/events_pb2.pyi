@@ -644,8 +644,9 @@ class SubscriptionCreated(_message.Message):
     currency: _builtins.str
     """ISO 4217, three capital letters, e.g. "USD"."""
     mrr_before_minor: _builtins.int
-    """The customer's monthly recurring revenue before this: plan prices of active and past-due subscriptions, a yearly
-    one divided by 12, without tax, trials and metered parts. So in the messages below.
+    """The customer's monthly recurring revenue before this: plan prices of active and past-due subscriptions less what
+    coupons take off that come back, forever or for some months (one that works once takes off nothing), a yearly one
+    divided by 12, without tax, trials and metered parts. So in the messages below.
     """
     mrr_after_minor: _builtins.int
     """The same after this. 0 while nothing is owed: a trial, or a first payment that is still to come."""
@@ -671,7 +672,7 @@ Global___SubscriptionCreated: _TypeAlias = SubscriptionCreated  # noqa: Y015
 
 @_typing.final
 class SubscriptionChanged(_message.Message):
-    """The plan, the interval, the status or the planned end of a subscription changed."""
+    """The plan, the interval, the status, the planned end or the discount of a subscription changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -736,6 +737,7 @@ class SubscriptionCancelled(_message.Message):
     MRR_BEFORE_MINOR_FIELD_NUMBER: _builtins.int
     MRR_AFTER_MINOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     subscription_id: _builtins.str
     plan: _builtins.str
@@ -745,6 +747,10 @@ class SubscriptionCancelled(_message.Message):
     mrr_before_minor: _builtins.int
     mrr_after_minor: _builtins.int
     reason: Global___CancellationReason.ValueType
+    feedback: _builtins.str
+    """What the customer said to it: customer_service, low_quality, missing_features, other, switched_service,
+    too_complex, too_expensive or unused. Empty: nothing.
+    """
     def __init__(
         self,
         *,
@@ -756,10 +762,11 @@ class SubscriptionCancelled(_message.Message):
         mrr_before_minor: _builtins.int = ...,
         mrr_after_minor: _builtins.int = ...,
         reason: Global___CancellationReason.ValueType = ...,
+        feedback: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "mrr_after_minor", b"mrr_after_minor", "mrr_before_minor", b"mrr_before_minor", "plan", b"plan", "reason", b"reason", "status", b"status", "subscription_id", b"subscription_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "feedback", b"feedback", "mrr_after_minor", b"mrr_after_minor", "mrr_before_minor", b"mrr_before_minor", "plan", b"plan", "reason", b"reason", "status", b"status", "subscription_id", b"subscription_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
