@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC
+from typing import Any
 
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
@@ -91,7 +92,7 @@ async def test_a_coupon_that_comes_back_takes_off_revenue_for_as_long_as_it_does
 ) -> None:
     coupons = stripe_side.client.v1.coupons
     forever = (await coupons.create_async({"percent_off": 12.5, "duration": "forever"})).id
-    month = {"amount_off": 500, "currency": "usd", "duration": "repeating", "duration_in_months": 1}
+    month: Any = {"amount_off": 500, "currency": "usd", "duration": "repeating", "duration_in_months": 1}
     for_a_month = (await coupons.create_async(month)).id
     once = (await coupons.create_async({"percent_off": 50, "duration": "once"})).id
     yearly, monthly, first = billing.customer(), billing.customer(), billing.customer()
