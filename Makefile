@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 
 .PHONY: help
@@ -47,8 +48,8 @@ lint: install ## Format, lint, types, import contracts, generated code, protos: 
 	@touch $@
 
 .PHONY: pytest
-pytest: install .venv/deploy-installed ## Run the tests alone; ARGS="-k name" chooses
-	$(BIN)/pytest $(ARGS)
+pytest: install .venv/deploy-installed ## Run the tests alone, WORKERS=2 at a time; ARGS="-k name" chooses
+	$(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 .PHONY: fmt
 fmt: install ## Format code and protos
