@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 0
 BIN := .venv/bin
 
 .PHONY: help
@@ -48,7 +48,7 @@ lint: install ## Format, lint, types, import contracts, generated code, protos: 
 	@touch $@
 
 .PHONY: pytest
-pytest: install .venv/deploy-installed ## Run the tests alone, WORKERS=2 at a time; ARGS="-k name" chooses
+pytest: install .venv/deploy-installed ## Run the tests alone, WORKERS=2 in two processes; ARGS="-k name" chooses
 	$(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 .PHONY: fmt

@@ -199,7 +199,8 @@ async def test_old_events_go_what_they_add_up_to_stays_and_the_audit_looks_at_th
     assert added(after) == added(before)
     await remote.warehouse.command("INSERT INTO users_15m VALUES ('auth.user.registered', '2022-06-07 12:00:00', 3)")
     assert await commands.ask("audit", remote.settings) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "users_15m differs by 4 from the raw events"
+    differing = [line for line in capsys.readouterr().out.splitlines() if "from the raw events" in line]
+    assert differing == ["users_15m differs by 4 from the raw events"]
     async with aiohttp.ClientSession() as http, http.get(f"http://{remote.admin}/metrics") as answer:
         assert 'analytics_view_drift{view="users_15m"} 4.0' in await answer.text()
     # Of the rest, the figures of before could not be made.

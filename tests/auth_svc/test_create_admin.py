@@ -12,7 +12,7 @@ async def test_a_new_administrator_signs_in_with_the_password_that_was_printed(
     auth: Auth, person: Person, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await create_admin.main(auth.settings, email=person.address, password=None)
-    person.password = capsys.readouterr().out.rpartition("Password: ")[2].strip()
+    person.password = capsys.readouterr().out.rpartition("Password: ")[2].split("\n")[0]
 
     user = (await person.sign_in()).user
 

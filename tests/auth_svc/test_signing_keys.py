@@ -81,7 +81,8 @@ async def me(auth: Auth, access_token: str) -> str:
 
 async def rotated(settings: AuthSettings, *, at_once: bool, capsys: pytest.CaptureFixture[str]) -> str:
     await rotate_keys.main(settings, at_once=at_once)
-    return capsys.readouterr().out.splitlines()[-1].partition(" ")[0]
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if " signs from " in line]
+    return said.partition(" ")[0]
 
 
 def kid_of(access_token: str) -> str:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from svckit import tracing
+
+_own: ContextVar[object] = ContextVar("own", default=None)
 
 
 class Spans:
@@ -27,12 +31,33 @@ class Spans:
         return [span for span in self.all() if span.kind is kind]
 
 
+class _OnlyOwn(SimpleSpanProcessor):
+    """Takes what the test and all that it has started does, and not what other services in the process do meanwhile."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        super().__init__(exporter)
+        self._begun: set[int] = set()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if _own.get() is self:
+            self._begun.add(span.get_span_context().span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.context is not None and span.context.span_id in self._begun:
+            super().on_end(span)
+
+
 @contextmanager
 def recorded() -> Iterator[Spans]:
     """Record the block's spans."""
     spans = Spans()
-    with tracing.recording("probe", SimpleSpanProcessor(spans.exporter)):
-        yield spans
+    processor = _OnlyOwn(spans.exporter)
+    with tracing.recording("probe", processor):
+        token = _own.set(processor)
+        try:
+            yield spans
+        finally:
+            _own.reset(token)
 
 
 def attributes(span: ReadableSpan) -> dict[str, object]:
