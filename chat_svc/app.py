@@ -1,6 +1,6 @@
 """The chat service as a running thing: put together once for production and tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -8,15 +8,16 @@ from pathlib import Path
 
 from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import add_ChatServiceServicer_to_server
+from redis.asyncio import Redis
 
 from chat_svc import catalogue, models
-from chat_svc.catalogue import Catalogue
+from chat_svc.catalogue import Catalogue, Table
 from chat_svc.consumer import Consumer
 from chat_svc.endings import Endings
 from chat_svc.generations import Generations
 from chat_svc.leases import Leases
 from chat_svc.owners import Turns
-from chat_svc.providers import configured
+from chat_svc.providers import Provider, configured
 from chat_svc.servicer import Chat
 from chat_svc.servicer.answers import Answers
 from chat_svc.settings import ChatSettings
@@ -25,8 +26,9 @@ from chat_svc.streams import Streams
 from chat_svc.titles import Titles
 from chat_svc.unread import Tolerance, Unread
 from svckit import events, postgres, process, redis_client, server
-from svckit.identity import ServiceCredential
+from svckit.identity import ServiceCredential, TokenVerifier
 from svckit.outbox import Relay
+from svckit.postgres import Database
 from svckit.server import Service, Serving
 from svckit.settings import SettingsError
 from svckit.verification import token_verifier
@@ -60,47 +62,19 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
         ) as verifier,
         configured.providers(settings) as providers,
     ):
-        offered = Catalogue(table, providers=providers)
-        signals = Signals(redis)
-        streams = Streams(redis=redis, signals=signals)
-        endings = Endings(database=database, streams=streams, catalogue=offered)
-        turns = Turns()
-        titles = None
-        if settings.titles_by_model:
-            titles = Titles(database=database, catalogue=offered, providers=providers)
-        generations = Generations(
-            database=database,
-            signals=signals,
-            streams=streams,
-            endings=endings,
-            catalogue=offered,
-            providers=providers,
-            titles=titles,
-            turns=turns,
+        servicer, loops = _wired(
+            settings, table=table, database=database, redis=redis, providers=providers, verifier=verifier
         )
-        unread = Unread(generations=generations, streams=streams, tolerance=_tolerance(settings))
-        leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
+        generations = servicer.generations
         relay = Relay(database=database, table=models.outbox, bus=bus)
         consumer = Consumer(bus=bus, database=database, generations=generations)
-        servicer = Chat(
-            database=database,
-            catalogue=offered,
-            generations=generations,
-            turns=turns,
-            answers=Answers(database=database, generations=generations, streams=streams, endings=endings),
-            verifier=verifier,
-        )
         async with (
             process.background(
                 relay.run,
                 consumer.hear_of_deleted_accounts,
                 consumer.hear_of_entitlements,
-                signals.run,
-                generations.hear_cancels,
-                leases.hold,
-                leases.watch,
-                unread.watch,
-                partial(catalogue.follow, offered, models_file),
+                partial(catalogue.follow, servicer.catalogue, models_file),
+                *loops,
             ),
             generations.owned(),
             server.running(
@@ -122,6 +96,47 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
                 generations.interrupt_in(grace * _WRITING_PART)
 
 
+def _wired(
+    settings: ChatSettings,
+    *,
+    table: Table,
+    database: Database,
+    redis: Redis,
+    providers: Mapping[str, Provider],
+    verifier: TokenVerifier,
+) -> tuple[Chat, tuple[Callable[[], Awaitable[None]], ...]]:
+    """What answers, and what runs beside it for ever."""
+    offered = Catalogue(table, providers=providers)
+    signals = Signals(redis)
+    streams = Streams(redis=redis, signals=signals)
+    endings = Endings(database=database, streams=streams, catalogue=offered)
+    turns = Turns()
+    titles = None
+    if settings.titles_by_model:
+        titles = Titles(database=database, catalogue=offered, providers=providers)
+    generations = Generations(
+        database=database,
+        signals=signals,
+        streams=streams,
+        endings=endings,
+        catalogue=offered,
+        providers=providers,
+        titles=titles,
+        turns=turns,
+    )
+    unread = Unread(generations=generations, streams=streams, tolerance=_tolerance(settings))
+    leases = Leases(redis=redis, database=database, endings=endings, generations=generations)
+    servicer = Chat(
+        database=database,
+        catalogue=offered,
+        generations=generations,
+        turns=turns,
+        answers=Answers(database=database, generations=generations, streams=streams, endings=endings),
+        verifier=verifier,
+    )
+    return servicer, (signals.run, generations.hear_cancels, leases.hold, leases.watch, unread.watch)
+
+
 def _tolerance(settings: ChatSettings) -> Tolerance:
     return Tolerance(
         grace=timedelta(seconds=settings.unread_answer_grace),
@@ -131,7 +146,7 @@ def _tolerance(settings: ChatSettings) -> Tolerance:
     )
 
 
-def _table(models_file: Path) -> catalogue.Table:
+def _table(models_file: Path) -> Table:
     try:
         return catalogue.read(models_file)
     except (OSError, ValueError) as error:
