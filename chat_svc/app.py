@@ -37,8 +37,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 _NAME = "chat"
 _CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
-# Of the time that a stop gives, generations get this part, so that their readers still see how they end.
-_WRITING_PART = 0.8
+# Of the time that a stop gives, generations leave so much, or half of a shorter one, in which their readers still see
+# how they end: it is saved first.
+_READING = timedelta(seconds=2)
 
 
 @asynccontextmanager
@@ -93,7 +94,7 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
             try:
                 yield running
             finally:
-                generations.interrupt_in(grace * _WRITING_PART)
+                generations.interrupt_in(max(grace - _READING, grace / 2))
 
 
 def _wired(

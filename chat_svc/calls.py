@@ -14,6 +14,7 @@ class CallPieces:
 
     def __init__(self) -> None:
         self._calls: dict[int, chat_pb2.ToolCall] = {}
+        self._signatures: dict[int, str] = {}
 
     def take(self, piece: CallPiece) -> chat_pb2.ToolCallDelta:
         """Take the next piece in, and give it as the event that tells of it."""
@@ -22,6 +23,8 @@ class CallPieces:
         )
         call = self._calls.setdefault(piece.index, chat_pb2.ToolCall(id=delta.id, name=delta.name))
         call.arguments += delta.arguments
+        if piece.signature:
+            self._signatures[piece.index] = piece.signature
         return delta
 
     @property
@@ -31,7 +34,10 @@ class CallPieces:
 
     def whole(self) -> Sequence[Call]:
         """The calls, once no more will come."""
-        return [Call(call.id, call.name, call.arguments) for _, call in sorted(self._calls.items())]
+        return [
+            Call(call.id, call.name, call.arguments, self._signatures.get(index, ""))
+            for index, call in sorted(self._calls.items())
+        ]
 
 
 def merged(events: Iterable[GenerationEvent]) -> Sequence[GenerationEvent]:

@@ -65,7 +65,13 @@ class Endings:
             ended = await store.end_generation(session, generation.id, values=_values(outcome, now))
             if ended is not None:
                 if generation.message_id:
-                    await store.write_answer(session, generation.message_id, text=outcome.text, calls=outcome.calls)
+                    await store.write_answer(
+                        session,
+                        generation.message_id,
+                        text=outcome.text,
+                        calls=outcome.calls,
+                        model=f"{generation.provider}/{generation.model}",
+                    )
                 await self._tell(session, generation, outcome, now=now)
             await quota.settle(session, work_of(generation), outcome.bill, now=now)
         return ended is not None

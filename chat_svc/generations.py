@@ -16,10 +16,11 @@ from chat_svc.models import Generation
 from chat_svc.owners import Turns
 from chat_svc.providers import Provider
 from chat_svc.run import Run, Stop
-from chat_svc.sending import Accepted, Wanted
+from chat_svc.sending import Accepted
 from chat_svc.signals import LOOK, Signals
 from chat_svc.streams import Narrator, Streams
 from chat_svc.titles import Titles
+from chat_svc.wishes import Wanted
 from svckit import rpc
 from svckit.ids import new_id
 from svckit.postgres import Database
@@ -103,12 +104,16 @@ class Generations:
 
     @asynccontextmanager
     async def attached(self, wanted: Wanted) -> AsyncIterator[Generation]:
-        """Begin an answer that only the caller will read: it is cancelled if the block ends before it does."""
+        """Begin an answer that only the caller will read: it is cancelled if the block ends before it does.
+
+        Not so under an idempotency key, by which the caller can come back for it.
+        """
         beginning = self._spawn(self._begin(wanted))
         try:
             yield await asyncio.shield(beginning)
         finally:
-            beginning.add_done_callback(self._stop_begun)
+            if not wanted.idempotency_key:
+                beginning.add_done_callback(self._stop_begun)
 
     def _stop_begun(self, beginning: asyncio.Task[Generation]) -> None:
         if not beginning.cancelled() and beginning.exception() is None:
@@ -136,9 +141,9 @@ class Generations:
 
     async def _begin(self, wanted: Wanted) -> Generation:
         async with self._turns.of(wanted.owner_id), self._database.transaction() as session:
-            if repeated := await sending.repeated(session, wanted):
-                return repeated
             now = datetime.now(UTC)
+            if repeated := await sending.repeated(session, wanted, now=now):
+                return repeated
             accepted = await sending.accept(session, wanted, catalogue=self._catalogue, runner=self.replica, now=now)
         self._start(accepted)
         return accepted.generation

@@ -160,6 +160,8 @@ class Message(Base):
     # An answer's calls and a user's results, each an object with the members of providers.Call and providers.Result.
     tool_calls: Mapped[list[dict[str, str]] | None] = mapped_column(JSONB(none_as_null=True))
     tool_results: Mapped[list[dict[str, str]] | None] = mapped_column(JSONB(none_as_null=True))
+    # What a model signed its calls with, for itself alone: `model`, as `provider/id`, and `calls`, each by its id.
+    tool_signatures: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     # The text's; written with it.
     words: Mapped[str] = mapped_column(TSVECTOR, deferred=True)
 
@@ -208,6 +210,8 @@ class Generation(Base):
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None]
+    # Of the wish that the key stands for: see wishes.py.
+    fingerprint: Mapped[bytes | None]
     # What the answer may ask for: see parts.Toolbox.
     tools: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 

@@ -60,9 +60,13 @@ async def build(session: AsyncSession, generation: Generation, *, model: Model) 
     return Built(prompt=asked, tokens=tokens_of(asked, model=model), omitted=shown[0].depth)
 
 
-def calls_of(message: Message | None) -> Sequence[Call]:
-    """The tools that an answer asks for."""
-    return [Call(**call) for call in (message and message.tool_calls) or ()]
+def calls_of(message: Message | None, *, model: Model | None = None) -> Sequence[Call]:
+    """The tools that an answer asks for, with the signatures of `model` if it has written them."""
+    if message is None:
+        return []
+    signed = message.tool_signatures or {}
+    signatures = signed["calls"] if model and signed.get("model") == model.name else {}
+    return [Call(**call, signature=signatures.get(call["id"], "")) for call in message.tool_calls or ()]
 
 
 def _from_a_question(messages: Sequence[Message]) -> Sequence[Message]:
@@ -86,7 +90,7 @@ async def _turns(
             message.author,
             message.text,
             images=[images[picture.id] for picture in pictures.get(message.id, ()) if picture.id in images],
-            calls=[call for call in calls_of(message) if call.id in answered],
+            calls=[call for call in calls_of(message, model=model) if call.id in answered],
             results=_results(message) if calls and message is not shown[0] else (),
         )
         # An answer that is still being written, or that never came, says nothing.

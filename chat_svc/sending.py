@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from chatmesh.events.v1 import events_pb2
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,56 +23,16 @@ from chat_svc import (
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.entitlements import Allowance
 from chat_svc.models import Author, Conversation, Generation, Message, State
-from chat_svc.parts import NO_TOOLS, Toolbox, refuse_unasked
+from chat_svc.parts import refuse_unasked
 from chat_svc.prompt import calls_of
-from chat_svc.providers import Image, Prompt, Result
+from chat_svc.providers import Prompt
 from chat_svc.quota import Standing, Work
+from chat_svc.streams import KEPT
 from chat_svc.texts import title_of
+from chat_svc.wishes import Completion, Draft, Retake, Wanted
 from svckit import events, outbox
-from svckit.errors import FailedPrecondition
+from svckit.errors import FailedPrecondition, Unprocessable
 from svckit.ids import new_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A message that a user wants to send; empty strings leave the choice to us. Texts are clean."""
-
-    owner_id: str
-    text: str
-    conversation_id: str = ""
-    provider: str = ""
-    model: str = ""
-    # None: the last message of the active branch; empty: no message, this one is a first.
-    parent_id: str | None = None
-    idempotency_key: str = ""
-    images: Sequence[Image] = ()
-    results: Sequence[Result] = ()
-    toolbox: Toolbox = NO_TOOLS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retake:
-    """An answer that a user wants to have written anew; empty strings: by the same model as before."""
-
-    owner_id: str
-    conversation_id: str
-    message_id: str
-    provider: str = ""
-    model: str = ""
-    idempotency_key: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
-    """A prompt that a user wants to have answered outside of any conversation; it names no model yet."""
-
-    owner_id: str
-    prompt: Prompt
-    model: str
-    idempotency_key: str = ""
-
-
-Wanted: TypeAlias = Draft | Retake | Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +64,35 @@ class _Asked:
     tools: Mapping[str, Any] | None = None
 
 
-async def repeated(session: AsyncSession, wanted: Wanted) -> Generation | None:
+async def repeated(session: AsyncSession, wanted: Wanted, *, now: datetime) -> Generation | None:
     """The generation that the same wish has started before. From here on the owner's other wishes wait.
 
-    Raises Unauthenticated when the owner's account is deleted.
+    Raises Unauthenticated when the owner's account is deleted, and Unprocessable (IDEMPOTENCY_KEY_REUSED) when the
+    wish under that key was another.
     """
     await owners.take_turn(session, wanted.owner_id)
     if not wanted.idempotency_key:
         return None
-    return await store.generation_of_key(session, wanted.idempotency_key, owner_id=wanted.owner_id)
+    found = await store.generation_of_key(session, wanted.idempotency_key, owner_id=wanted.owner_id)
+    if found is not None and found.conversation_id is None and _is_past(found, now=now):
+        found.idempotency_key = None
+        await session.flush()  # before the next one takes the key
+        return None
+    if found is not None and not _is_of(wanted, found):
+        raise Unprocessable.of("idempotency_key", "was used with another request", reason="IDEMPOTENCY_KEY_REUSED")
+    return found
+
+
+def _is_past(completion: Generation, *, now: datetime) -> bool:
+    """Whether there is no answer that could be given again: it broke off, or is no longer kept."""
+    broke_off = completion.state in (State.FAILED, State.CANCELLED)
+    return broke_off or (completion.ended_at is not None and now - completion.ended_at >= KEPT)
+
+
+def _is_of(wanted: Wanted, found: Generation) -> bool:
+    """Whether the generation was begun by that wish; of old ones only the kind is known."""
+    same_kind = isinstance(wanted, Completion) == (found.conversation_id is None)
+    return same_kind and found.fingerprint in (None, wanted.fingerprint)
 
 
 async def accept(
@@ -147,6 +127,7 @@ async def accept(
         state=State.RUNNING,
         created_at=now,
         idempotency_key=wanted.idempotency_key or None,
+        fingerprint=wanted.fingerprint,
         tools=asked.tools,
     )
     conversation.updated_at = now
@@ -182,6 +163,8 @@ def _complete(
         runner=runner,
         state=State.RUNNING,
         created_at=now,
+        idempotency_key=wanted.idempotency_key or None,
+        fingerprint=wanted.fingerprint,
     )
     session.add(generation)
     most = min(wanted.prompt.max_output_tokens, model.max_output_tokens)

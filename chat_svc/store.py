@@ -4,7 +4,7 @@ Whoever reads for a caller names the owner: what is somebody else's is not found
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
@@ -220,9 +220,16 @@ async def generation_of(session: AsyncSession, message: Message) -> Generation |
     return await session.scalar(select(Generation).where(Generation.message_id == message.id))
 
 
-async def write_answer(session: AsyncSession, message_id: str, *, text: str, calls: Sequence[Call]) -> None:
-    """Give an answer its text and the tool calls that it ends with."""
-    values = {"text": text, "words": searchable(text), "tool_calls": [asdict(call) for call in calls] or None}
+async def write_answer(session: AsyncSession, message_id: str, *, text: str, calls: Sequence[Call], model: str) -> None:
+    """Give an answer its text and the tool calls that it ends with; `model`, as `provider/id`, may have signed them."""
+    shown = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+    signatures = {call.id: call.signature for call in calls if call.signature}
+    values = {
+        "text": text,
+        "words": searchable(text),
+        "tool_calls": shown or None,
+        "tool_signatures": {"model": model, "calls": signatures} if signatures else None,
+    }
     await session.execute(update(Message).where(Message.id == message_id).values(values))
 
 

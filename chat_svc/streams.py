@@ -9,7 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
@@ -22,9 +23,14 @@ from svckit.errors import OutOfRange, Unavailable
 
 log = structlog.get_logger(__name__)
 
+FoundT = TypeVar("FoundT")
+
 # How long the events are kept after the last one.
 KEPT = timedelta(minutes=10)
 _LOOK_AGAIN = 2.0  # seconds of silence after which a reader looks by itself: signals may be lost
+# Seconds that Redis, or the database, may be away from a reader who has begun: longer than either takes to start again.
+_AWAY = 30.0
+_PAUSE = 0.2  # seconds between two attempts to reach them
 _TERMINAL = frozenset({"message_end", "error"})
 
 
@@ -84,24 +90,28 @@ class Streams:
 
         `here`: they are written by this very replica, and need no way through Redis to be heard of. `is_over` is asked
         after some seconds of silence: when it says yes, no more events will be written.
-        Raises OutOfRange when the events are no longer kept.
+        Raises OutOfRange when the events are no longer kept, and Unavailable while Redis is away; not to a reader who
+        has begun, unless Redis or the database stays away.
         """
+        clock = asyncio.get_running_loop().time
         listening = self._signals.listening_here if here else self._signals.listening
         async with listening(_key(generation_id)) as heard:
-            signal, over = LOOK, False
+            signal, over, until = LOOK, False, 0.0
             while True:
-                for event in await self._news(generation_id, signal, after=after):
+                news = partial(self._news, generation_id, signal, after=after)
+                for event in await _patiently(news, until=until):
                     yield event
                     after = event.sequence
                     if is_terminal(event):
                         return
+                until = clock() + _AWAY
                 if over:
                     return
                 try:
                     async with asyncio.timeout(_LOOK_AGAIN):
                         signal = await heard.get()
                 except TimeoutError:
-                    signal, over = LOOK, await is_over()
+                    signal, over = LOOK, await _patiently(is_over, until=until)
 
     async def _news(self, generation_id: str, signal: bytes, *, after: int) -> Sequence[GenerationEvent]:
         """The event that was signalled if it is the next one, else all that the stream has."""
@@ -135,6 +145,18 @@ class Narrator:
                 self._waiting.popleft()
         except Unavailable:
             log.warning("events wait for redis", generation=self._generation_id, waiting=len(self._waiting))
+
+
+async def _patiently(look: Callable[[], Awaitable[FoundT]], *, until: float) -> FoundT:
+    """What `look` finds; what it needs may be away until then, by the event loop's clock."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        try:
+            return await look()
+        except Unavailable:
+            if clock() >= until:
+                raise
+        await asyncio.sleep(_PAUSE)
 
 
 def expired() -> OutOfRange:

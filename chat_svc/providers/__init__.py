@@ -21,11 +21,15 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool that a model asked for. `arguments` is JSON as the model wrote it, so it may be wrong."""
+    """A tool that a model asked for. `arguments` is JSON as the model wrote it, so it may be wrong.
+
+    `signature`, in base64, is for the very model that wrote it; empty: it wants none, or another one is asked.
+    """
 
     id: str
     name: str
     arguments: str
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """More of the answer's tool call of that index, from 0; the first piece of each has the id and the name."""
+    """More of the answer's tool call of that index, from 0; the first piece of each has the id and the name.
+
+    One of them may have the `signature`; see Call.
+    """
 
     index: int
     id: str = ""
     name: str = ""
     arguments: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

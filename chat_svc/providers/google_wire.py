@@ -4,17 +4,18 @@ Usage: `prompt_token_count` includes the cached ones as ours do; `candidates_tok
 """
 
 import asyncio
+import base64
 import importlib
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from chat_svc.models import Author, FinishReason
-from chat_svc.providers import CallPiece, Finish, Part, Prompt, ProviderError, Text, Turn, Usage
+from chat_svc.providers import Call, CallPiece, Finish, Part, Prompt, ProviderError, Result, Text, Turn, Usage
 from chat_svc.providers.arguments import read_arguments
 from chat_svc.providers.refusals import refused
 from svckit.ids import new_id
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         ContentListUnionDict,
         FunctionCall,
         FunctionCallDict,
+        FunctionResponseDict,
         GenerateContentResponse,
         GenerateContentResponseUsageMetadata,
         PartDict,
@@ -58,7 +60,8 @@ _WRONG_KEY = "API_KEY_INVALID"
 _RETRY_DELAY = re.compile(r"'retryDelay': '([0-9.]+)s'")
 
 _TOOL_MODES: Mapping[str, str] = MappingProxyType({"auto": "AUTO", "none": "NONE", "required": "ANY"})
-# They sign the thoughts behind a call, and take this for calls that come from where no signatures are kept.
+# They sign the thoughts behind the first call of an answer and want that back; of calls that none of their models has
+# made, or another one has, they take this instead. https://ai.google.dev/gemini-api/docs/thought-signatures
 _UNSIGNED = b"skip_thought_signature_validator"
 
 _Chunks: TypeAlias = "asyncio.Queue[GenerateContentResponse | None]"
@@ -161,16 +164,30 @@ def _contents(prompt: Prompt) -> "ContentListUnionDict":
 
 def _content(turn: Turn, names: Mapping[str, str]) -> "ContentDict":
     parts: list[PartDict] = [
-        {"function_response": {"name": names.get(result.call_id, ""), "response": {"output": result.text}}}
-        for result in turn.results
+        {"function_response": _response(result, name=names.get(result.call_id, ""))} for result in turn.results
     ]
     parts += [{"inline_data": {"mime_type": image.media_type, "data": image.data}} for image in turn.images]
     if turn.text or not (parts or turn.calls):
         parts.append({"text": turn.text})
-    for call in turn.calls:
-        asked: FunctionCallDict = {"name": call.name, "args": read_arguments(call.arguments)}
-        parts.append({"function_call": asked, "thought_signature": _UNSIGNED})
+    parts += _calls(turn.calls)
     return {"role": "user" if turn.author == Author.USER else "model", "parts": parts}
+
+
+def _response(result: Result, *, name: str) -> "FunctionResponseDict":
+    return {"id": result.call_id, "name": name, "response": {"output": result.text}}
+
+
+def _calls(calls: Sequence[Call]) -> "Iterator[PartDict]":
+    """The calls with their signatures; of those made side by side only the first has one."""
+    signed = any(call.signature for call in calls)
+    for call in calls:
+        asked: FunctionCallDict = {"id": call.id, "name": call.name, "args": read_arguments(call.arguments)}
+        if call.signature:
+            yield {"function_call": asked, "thought_signature": base64.b64decode(call.signature)}
+        elif signed:
+            yield {"function_call": asked}
+        else:
+            yield {"function_call": asked, "thought_signature": _UNSIGNED}
 
 
 def _tools(prompt: Prompt) -> "GoogleTool":
@@ -208,7 +225,7 @@ class _Reader:
                 if part.text and not part.thought:
                     yield Text(part.text)
                 if part.function_call:
-                    yield self._call(part.function_call)
+                    yield self._call(part.function_call, signature=part.thought_signature or b"")
             if candidate.finish_reason:
                 reason = _finish(candidate.finish_reason.value)
                 yield Finish(FinishReason.TOOL_CALLS if self._calls and reason is FinishReason.STOP else reason)
@@ -217,9 +234,15 @@ class _Reader:
         if chunk.usage_metadata:
             yield _usage(chunk.usage_metadata)
 
-    def _call(self, told: "FunctionCall") -> CallPiece:
+    def _call(self, told: "FunctionCall", *, signature: bytes) -> CallPiece:
         index, self._calls = self._calls, self._calls + 1
-        return CallPiece(index, told.id or f"call_{new_id()}", told.name or "", json.dumps(told.args or {}))
+        return CallPiece(
+            index,
+            told.id or f"call_{new_id()}",
+            told.name or "",
+            json.dumps(told.args or {}),
+            base64.b64encode(signature).decode(),
+        )
 
 
 def _finish(reason: str) -> FinishReason:

@@ -3,8 +3,8 @@
 from chatmesh.chat.v1 import chat_pb2 as pb
 
 from chat_svc.parts import read_parts, read_tools
-from chat_svc.sending import Draft
 from chat_svc.texts import clean
+from chat_svc.wishes import Draft
 from svckit import identity
 from svckit.errors import InvalidArgument
 from svckit.rpc.call import Context

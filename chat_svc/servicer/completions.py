@@ -12,9 +12,10 @@ from chat_svc import completing, entitlements
 from chat_svc.catalogue import Catalogue
 from chat_svc.completions import answering, reading
 from chat_svc.generations import Generations
-from chat_svc.sending import Completion
 from chat_svc.servicer import bridge
 from chat_svc.servicer.answers import Answers
+from chat_svc.texts import clean
+from chat_svc.wishes import Completion
 from svckit import identity
 from svckit.postgres import Database
 from svckit.rpc.call import Context
@@ -33,7 +34,13 @@ class CompletionRpcs(ChatServiceServicer):
         self, request: pb.CreateChatCompletionRequest, context: Context
     ) -> AsyncIterator[pb.CreateChatCompletionResponse]:
         asked = reading.read(request.body.data)
-        wanted = Completion(owner_id=identity.user_id(), prompt=asked.prompt, model=asked.model)
+        wanted = Completion(
+            owner_id=identity.user_id(),
+            prompt=asked.prompt,
+            model=asked.model,
+            body=request.body.data,
+            idempotency_key=clean(request.idempotency_key),
+        )
         content_type = "text/event-stream" if asked.stream else "application/json"
         async with (
             self.generations.attached(wanted) as begun,

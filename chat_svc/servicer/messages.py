@@ -11,11 +11,11 @@ from chat_svc import attachment_store, conversations, paging, store
 from chat_svc.failures import error_of
 from chat_svc.generations import Generations
 from chat_svc.models import State
-from chat_svc.sending import Retake
 from chat_svc.servicer import bridge
 from chat_svc.servicer.answers import Answers
 from chat_svc.servicer.asking import draft_of, last_event_id
 from chat_svc.texts import clean
+from chat_svc.wishes import Retake
 from svckit import identity
 from svckit.errors import NotFound
 from svckit.postgres import Database

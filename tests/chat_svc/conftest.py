@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx  # noqa: F401 -- whole, before Google's SDK imports it in a thread and OpenAI's looks into what there is of it
 import pytest
 from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceStub

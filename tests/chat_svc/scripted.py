@@ -11,11 +11,12 @@ from aiohttp import web
 
 @dataclass
 class Scripted:
-    """Where it is, and the headers and paths that it was asked with."""
+    """Where it is, and the headers, paths and bodies that it was asked with."""
 
     url: str = ""
     paths: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -26,6 +27,7 @@ async def answering(*answers: tuple[int, Any]) -> AsyncIterator[Scripted]:
     async def answer(request: web.Request) -> web.Response:
         scripted.paths.append(request.path)
         scripted.headers.append(request.headers)
+        scripted.bodies.append(await request.json())
         status, body = left.pop(0)
         if isinstance(body, str):
             return web.Response(status=status, text=body, content_type="text/event-stream")

@@ -24,8 +24,9 @@ from openai.types.chat import (
 
 import edge.app
 from edge.settings import EdgeSettings
+from svckit.ids import new_id
 from svckit.local import Engines
-from tests.callers import signed_in
+from tests.callers import refusal, signed_in
 from tests.chat_svc.conftest import Replica
 from tests.chat_svc.pictures import PNG
 from tests.chat_svc.user import User, reached
@@ -289,6 +290,49 @@ async def _is(state: str, user: User, replica: Replica) -> bool:
     async with await psycopg.AsyncConnection.connect(str(replica.settings.database_url)) as connection:
         rows = await connection.execute(query, [user.id])
         return [row[0] for row in await rows.fetchall()] == [state]
+
+
+async def test_a_repeat_under_its_key_gives_the_same_answer_even_to_a_client_that_had_left(
+    client: AsyncOpenAI, user: User, provider: LLMock
+) -> None:
+    provider.reply("one two three four five six").pace(20)
+    ask = partial(chunks, client, model="gpt-4.1-mini", extra_headers={"Idempotency-Key": (key := new_id())})
+    left = await client.chat.completions.create(**GOOD, stream=True, extra_headers={"Idempotency-Key": key})
+    async with left:
+        first = await anext(aiter(left))
+
+    beside, again = await asyncio.gather(ask(), ask())
+    after = await ask()
+
+    assert beside == again == after
+    assert {chunk.id for chunk in after} == {first.id}
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in after) == "one two three four five six"
+    assert len(provider.requests) == 1
+    usage = await user.stub.GetUsage(pb.GetUsageRequest(), metadata=user.metadata)
+    assert [model.answers for model in usage.models] == [1]
+    with pytest.raises(openai.UnprocessableEntityError) as other_request:
+        await client.chat.completions.create(**GOOD, extra_headers={"Idempotency-Key": key})
+    assert other_request.value.code == "idempotency_key_reused"
+    assert (await refusal(user.send("hello", idempotency_key=key))).reason == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_a_key_whose_answer_broke_off_or_is_not_kept_any_more_begins_anew(
+    client: AsyncOpenAI, one: Replica, user: User, provider: LLMock
+) -> None:
+    ask = partial(client.chat.completions.create, **GOOD, extra_headers={"Idempotency-Key": "k"})
+    provider.fail(400)
+    with pytest.raises(openai.InternalServerError):
+        await ask()
+    provider.reply("first").reply("second")
+
+    first = await ask()
+    async with await psycopg.AsyncConnection.connect(str(one.settings.database_url)) as connection:
+        aged = "UPDATE chat.generations SET ended_at = ended_at - interval '10 minutes' WHERE owner_id = %s"
+        await connection.execute(aged, [user.id])
+    second = await ask()
+
+    assert [each.choices[0].message.content for each in (first, second)] == ["first", "second"]
+    assert first.id != second.id
 
 
 async def test_models_are_those_that_a_caller_may_name(client: AsyncOpenAI) -> None:

@@ -155,7 +155,7 @@ async def test_the_limit_on_answers_at_once_is_a_refusal_that_says_when_to_come_
 
 
 async def test_more_requests_at_once_than_a_connection_may_have_are_refused(user: User, provider: LLMock) -> None:
-    provider.slow_first_token(20, times=None)
+    provider.slow_first_token(600, times=None)
     start = await user.begin()
     connection = Connection(user)
     for number in range(conversing.MAX_AT_ONCE + 1):

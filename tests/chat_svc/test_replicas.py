@@ -23,7 +23,7 @@ from svckit.local import Engines
 from tests.chat_svc.conftest import SERVICES, Replica, Start
 from tests.chat_svc.processes import process_of
 from tests.chat_svc.user import User, kinds, text
-from tests.waiting import PATIENCE
+from tests.waiting import until
 
 LONG = "word " * 2000
 
@@ -68,7 +68,7 @@ async def test_a_replica_that_stops_ends_long_answers_before_their_readers(
 ) -> None:
     provider.reply(LONG).pace(20)
     async with AsyncExitStack() as stack:
-        async with start(stop_grace=1) as replica:
+        async with start(stop_grace=4) as replica:
             channel = await stack.enter_async_context(clients.channel(replica.address, services=SERVICES))
             user = User(ChatServiceStub(channel))
             stream = user.stream()
@@ -105,19 +105,26 @@ async def _rest(stream: AsyncIterator[pb.GenerationEvent]) -> list[pb.Generation
     return [event async for event in stream]
 
 
-async def test_an_answer_is_written_and_can_be_followed_although_redis_was_away(
-    user: User, engines: Engines, provider: LLMock
+async def test_an_answer_is_written_and_its_readers_wait_although_redis_was_away(
+    user: User, other: Replica, engines: Engines, provider: LLMock
 ) -> None:
     assert engines.valkey is not None
-    provider.reply(LONG[:1000]).pace(10)
-    begun = await user.begin()
+    provider.reply(LONG[:1000]).pace(15)
+    here = user.stream()
+    begun = await anext(here)
+    elsewhere = user.at(other.stub).stream_again(begun.message_start.generation_id)
+    assert await anext(elsewhere) == begun
+    reading = asyncio.gather(_rest(here), _rest(elsewhere))
+
+    async def is_whole() -> bool:
+        return (await user.messages(begun.message_start.conversation_id)).messages[-1].state == pb.STATE_DONE
 
     await engines.valkey.stop()
+    await until(is_whole)
     await engines.valkey.start()
-    async with asyncio.timeout(PATIENCE):
-        while (generation := await user.generation(begun.generation_id)).state == pb.STATE_RUNNING:
-            await asyncio.sleep(0.1)
-        events = await user.resume(begun.generation_id)
+    events, same = await reading
 
+    generation = await user.generation(begun.message_start.generation_id)
     assert generation.text == text(events) == LONG[:1000]
     assert kinds(events)[-1] == "message_end"
+    assert [begun, *events] == [begun, *same] == await user.resume(generation.id)

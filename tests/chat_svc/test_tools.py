@@ -1,6 +1,7 @@
 """Tools of the caller's: models ask for them, the caller runs them, the next message brings what they gave."""
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -12,6 +13,8 @@ from llmock.scenarios import Reply, ToolCall
 
 from svckit.errors import InvalidArgument
 from tests.callers import refusal
+from tests.chat_svc.conftest import Start
+from tests.chat_svc.scripted import answering, stream
 from tests.chat_svc.user import User, kinds
 
 PROVIDERS = ["openai", "anthropic", "google"]
@@ -63,6 +66,31 @@ async def test_a_call_is_told_as_it_is_written_and_its_result_goes_back(
     assert history[2].parts[0].tool_result.text == "cats and dogs"
     assert history[3].text == "it rains"
     assert "cats and dogs" in await said(provider)
+
+
+async def test_google_is_given_back_what_its_model_signed_and_another_model_is_not(start: Start) -> None:
+    paris, london = ({"name": "get_weather", "args": {"city": city}, "id": city} for city in ("Paris", "London"))
+    signed = [{"functionCall": paris, "thoughtSignature": "c2lnbmVk"}, {"functionCall": london}]
+    asks = stream({"candidates": [{"content": {"parts": signed}, "finishReason": "STOP"}]})
+    rains = stream({"candidates": [{"content": {"parts": [{"text": "it rains"}]}, "finishReason": "STOP"}]})
+    results = [result("London", "fog"), result("Paris", "rain")]
+    async with (
+        answering((200, asks), (200, rains), (200, rains)) as google,
+        start(google_base_url=google.url) as replica,
+    ):
+        user = User(replica.stub)
+        asked = await user.send("how is it?", model="gemini-3.8-flash", tools=[WEATHER])
+        await user.send("", conversation_id=asked.conversation_id, parts=results, tools=[WEATHER])
+        await user.send("and now?", conversation_id=asked.conversation_id, model="gemini-3.5-flash-lite")
+
+    assert google.bodies[1]["contents"][1]["parts"] == signed
+    responses = [part["functionResponse"] for part in google.bodies[1]["contents"][2]["parts"]]
+    assert [(each["id"], each["name"], each["response"]["output"]) for each in responses] == [
+        ("London", "get_weather", "fog"),
+        ("Paris", "get_weather", "rain"),
+    ]
+    unsigned = base64.b64encode(b"skip_thought_signature_validator").decode()
+    assert [part["thoughtSignature"] for part in google.bodies[2]["contents"][1]["parts"]] == [unsigned, unsigned]
 
 
 async def test_a_call_without_result_is_left_out_and_an_answer_anew_may_call_again(

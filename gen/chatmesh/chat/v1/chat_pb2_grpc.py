@@ -235,6 +235,7 @@ class ChatServiceServicer:
         successor), not set up (MODEL_UNAVAILABLE), or cannot see the images (MODEL_LACKS_VISION) or ask for the tools
         (MODEL_LACKS_TOOLS) of the message, a part is no image that is taken (IMAGE_UNREADABLE, IMAGE_TOO_LARGE), or the message is too long for it (CONTEXT_OVERFLOW) or is not
         answered by its provider's filter (CONTENT_FILTERED).
+        422: the key was used with another message (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
         PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
         RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
@@ -329,10 +330,12 @@ class ChatServiceServicer:
         `temperature`, `top_p`, `stop`, `tools`, `tool_choice`, and `n` of 1. Other members are ignored if they only tune an answer, and
         refused if they would change its shape. The answer is a `chat.completion` or, with `stream`, server-sent events of
         `chat.completion.chunk` and `[DONE]`. Nothing of it is kept as a conversation, so nobody can resume it: a client that
-        leaves cancels it.
+        leaves cancels it. With an `Idempotency-Key` it goes on, and a repeat of the same body is given the same answer from its
+        beginning until 10 minutes after its end, and is charged once; after that, or if the answer broke off, a repeat begins anew.
 
         NOT_FOUND: the model is none of ListCompatibleModels (reason MODEL_NOT_FOUND).
         INVALID_ARGUMENT: a member of the body is wrong, or the model cannot do what is asked.
+        422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         FAILED_PRECONDITION: no model is set up at all (reason NO_MODEL).
         RESOURCE_EXHAUSTED: the plan's quota or the number of generations at once (reason TOO_MANY_GENERATIONS) is used up.
         UNAVAILABLE: the answer broke off; the reason is the code of StreamError in capitals.
