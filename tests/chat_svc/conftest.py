@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpx  # noqa: F401 -- whole, before Google's SDK imports it in a thread and OpenAI's looks into what there is of it
@@ -19,6 +20,7 @@ from svckit import clients, events
 from svckit.events import Bus
 from svckit.local import Engines
 from tests.chat_svc.user import User
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceAsyncStub
@@ -78,7 +80,7 @@ def start(settings: ChatSettings) -> Start:
         own = ChatSettings.model_validate(settings.model_dump() | different)
         async with (
             app.serving(own) as serving,
-            clients.channel(serving.address, services=SERVICES) as channel,
+            clients.channel(serving.address, services=SERVICES, timeout=timedelta(seconds=PATIENCE)) as channel,
         ):
             yield Replica(own, serving.address, ChatServiceStub(channel))
 
