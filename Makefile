@@ -71,6 +71,11 @@ bench: install ## Measure the edge against Envoy and a direct call; writes docs/
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.claims
 
+.PHONY: bench-services
+bench-services: install ## Measure what one replica of each service carries; writes docs/benchmarks-services.md
+	$(BIN)/python -m bench.services
+	$(BIN)/python -m bench.claims
+
 .PHONY: bench-streams
 bench-streams: install ## Measure many streamed answers at once; writes docs/benchmarks-streams.md
 	$(BIN)/python -m bench.streams
