@@ -23,6 +23,7 @@ from edge.connections import ConnectionLimits, Connections
 from edge.console.traces import trace_pages
 from edge.limits import Admission, Counter, Rates
 from edge.limits.shared import connected
+from edge.observed_upstream import ObservedUpstream
 from edge.openapi import NULLS, api_document
 from edge.pages import descriptors, pages
 from edge.policies import policies_of
@@ -30,9 +31,8 @@ from edge.protocol import Server
 from edge.requests import Requests
 from edge.sessions import Credential, Exchanged, Sessions
 from edge.settings import EdgeSettings
-from edge.traced_upstream import TracedUpstream
-from edge.transcoder import GrpcUpstream, Options, Transcoder, Upstream
-from svckit import clients, process, redis_client, telemetry
+from edge.transcoder import GrpcUpstream, Options, Transcoder
+from svckit import clients, process, redis_client
 from svckit.identity import RemoteKeys, ServiceCredential, TokenVerifier, keys_of
 from svckit.revocations import Revocations
 from svckit.rpc.call import rpcs_of
@@ -87,9 +87,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             sessions=Sessions(exchange=_exchange(auth), revocations=revocations),
             verifier=TokenVerifier(keys=RemoteKeys(keys_of(auth)), revocations=revocations),
         )
-        upstream: Upstream = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
-        if telemetry.is_recording():
-            upstream = TracedUpstream(upstream)
+        straight = GrpcUpstream({SERVICES[name].full_name: channel for name, channel in channels.items()})
         found = descriptors()
         rpcs = {f"/{rpc.name}": rpc for service in SERVICES.values() for rpc in rpcs_of(service)}
         options = Options(
@@ -99,7 +97,7 @@ async def serving(settings: EdgeSettings) -> AsyncIterator[Serving]:
             open_queries={path for path, rpc in rpcs.items() if rpc.open_query},
             nulls=NULLS,
         )
-        transcoder = Transcoder(found, upstream, options)
+        transcoder = Transcoder(found, ObservedUpstream(straight), options)
         requests = Requests(
             transcoder=transcoder,
             pages=pages(channels=channels, document=api_document(found, transcoder.routes, rpcs))

@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from svckit import identity, rpc, telemetry
 from svckit.identity import ServiceCredential
 from svckit.renewed_channel import RenewedChannel
-from svckit.rpc import client_spans
+from svckit.rpc.client_calls import ClientCall
 from svckit.tls import Tls
 
 Details: TypeAlias = grpc.aio.ClientCallDetails
@@ -118,10 +118,8 @@ class _Outgoing:
 
     async def call(self, continuation: Continue, details: Details, request: Any, *, streaming: bool) -> Any:
         """Begin the call, and hand back the call object: awaiting it or wrapping its stream would lose cancellation."""
-        recording = client_spans.begin(details.method)
-        traceparent = str(recording.place) if recording else telemetry.outgoing()
-        begun = continuation(self._prepared(details, traceparent, streaming), request)
-        return await (client_spans.watched(recording, begun) if recording else begun)
+        call = ClientCall(details.method)
+        return await call.watched(continuation(self._prepared(details, call.traceparent, streaming), request))
 
     def _prepared(self, call: Details, traceparent: str, streaming: bool) -> Details:
         default = None if streaming else self._timeout

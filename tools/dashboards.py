@@ -73,6 +73,12 @@ DASHBOARDS: Mapping[str, Sequence[Panel]] = {
             },
         ),
         Panel("Time of 95 in 100 RPCs", "s", {"{{rpc_method}}": _quantile("0.95", _RPC, by="rpc_method")}),
+        Panel(
+            "Time of 95 in 100 RPCs, as who calls sees it",
+            "s",
+            {"{{job}} {{rpc_method}}": _quantile("0.95", "rpc_client_call_duration_seconds", by="job, rpc_method")},
+            "What is longer here than above was spent on the way: waiting for a replica, retries, the network.",
+        ),
         Panel("RPCs in progress", "short", {"{{rpc_method}}": "sum by (rpc_method) (rpc_server_active_calls)"}),
         Panel("Streams", "short", {"{{instance}}": "rpc_server_active_streams"}, "What chat is scaled by."),
         Panel("Errors by reason", "reqps", {"{{reason}}": _rate("rpc_server_errors_total", by="reason")}),

@@ -12,7 +12,7 @@ from prometheus_client import Gauge, Histogram
 
 from svckit import identity, telemetry
 from svckit.rpc.call import Call, Rpc
-from svckit.rpc.client_spans import RPC_SYSTEM
+from svckit.rpc.client_calls import RPC_SYSTEM
 from svckit.telemetry import Kind, Span
 
 log = structlog.get_logger(__name__)

@@ -182,6 +182,7 @@ async def test_requests_are_measured_by_route_never_by_path(http: aiohttp.Client
         text = await metrics.text()
 
     assert 'http_route="/api/conversations/{conversation_id}"' in text
+    assert 'rpc_method="chatmesh.chat.v1.ChatService/GetConversation",rpc_response_status_code="UNAVAILABLE"' in text
     assert "8a5e1f0c" not in text
 
 

@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_serv
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import REGISTRY
 
 from svckit import clients, telemetry
 from tests.svckit.probe import DESCRIPTOR, ProbeServicer, Reply, Request, pb2_grpc, serving, stub
@@ -158,6 +159,26 @@ async def test_both_sides_of_a_call_tell_how_it_ended(case: Case) -> None:
     (at_client,), (at_server,) = seen
     assert at_client in CASES[case][0]
     assert at_server in CASES[case][1]
+
+
+@pytest.mark.parametrize("case", [answered, refused, cancelled, broken_off], ids=lambda case: case.__name__)
+async def test_who_calls_measures_it_also_where_nothing_is_recorded(case: Case) -> None:
+    before = _measured(CASES[case][0])
+    await ending(case, by=ours, spans=Spans())
+
+    assert _measured(CASES[case][0]) > before
+
+
+def _measured(codes: set[str]) -> float:
+    """How many calls of the probe have ended so for those who made them."""
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == "rpc_client_call_duration_seconds_count"
+        and sample.labels["rpc_method"].startswith(DESCRIPTOR.full_name)
+        and sample.labels["rpc_response_status_code"] in codes
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
