@@ -1,6 +1,6 @@
 """What an answer used and what that costs, in whole numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from chat_svc.catalogue import Model
@@ -16,7 +16,7 @@ NOTHING = Usage(input_tokens=0, output_tokens=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What an answer used; `cost_micros` in millionths of a US dollar, `estimated` when the tokens are our guess."""
+    """What an answer used; `cost_micros` in millionths of a US dollar, `estimated` when tokens are our guess."""
 
     usage: Usage
     cost_micros: int
@@ -35,8 +35,9 @@ def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model 
     """
     if not text and (usage is None or not whole):
         return Bill(usage=NOTHING, cost_micros=0, estimated=False)
-    estimated = usage is None or not whole
-    usage = _estimate(prompt, text) if usage is None else _plausible(usage)
+    counted = usage
+    usage = _estimate(prompt, text) if counted is None else _plausible(counted, model)
+    estimated = usage != counted or not whole
     if not whole:
         usage = replace(usage, output_tokens=max(usage.output_tokens, estimated_tokens([text])))
     return Bill(usage=usage, cost_micros=cost_micros(usage, model) if model else 0, estimated=estimated)
@@ -60,13 +61,25 @@ def estimated_tokens(texts: Iterable[str]) -> int:
 
 
 def _estimate(prompt: Prompt | None, text: str) -> Usage:
-    asked = (prompt.system, *(turn.text for turn in prompt.turns)) if prompt else ()
+    asked = _texts(prompt) if prompt else ()
     return Usage(input_tokens=estimated_tokens(asked), output_tokens=estimated_tokens([text]))
 
 
-def _plausible(usage: Usage) -> Usage:
-    """The figures, but no less than nothing, and no part more than the whole: what is charged must not become less."""
-    whole_input, whole_output = _within(usage.input_tokens, _MOST_TOKENS), _within(usage.output_tokens, _MOST_TOKENS)
+def _texts(prompt: Prompt) -> Iterator[str]:
+    yield prompt.system
+    for turn in prompt.turns:
+        yield turn.text
+        yield from (call.arguments for call in turn.calls)
+        yield from (result.text for result in turn.results)
+
+
+def _plausible(usage: Usage, model: Model | None) -> Usage:
+    """The figures, but no less than nothing, no more than the model takes and writes, and no part more than the whole.
+
+    A provider's mistake must neither make a charge less than nothing nor use a whole plan up.
+    """
+    whole_input = _within(usage.input_tokens, model.context_tokens if model else _MOST_TOKENS)
+    whole_output = _within(usage.output_tokens, model.max_output_tokens if model else _MOST_TOKENS)
     cached = _within(usage.cached_input_tokens, whole_input)
     return Usage(
         input_tokens=whole_input,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from prometheus_client import Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -24,6 +25,11 @@ _LEASE = timedelta(seconds=3)
 _DOUBT = 3.0
 # A generation of this very replica that it does not know of: its start was lost between commit and answer.
 _STRAY = timedelta(seconds=30)
+
+_RESERVATIONS = Gauge(
+    "chat_quota_reservations", "Answers being written that tokens are held back for, by all replicas."
+)
+_RESERVED = Gauge("chat_quota_reserved_tokens", "Tokens of all users' plans that are held back for them.")
 
 
 class Leases:
@@ -51,6 +57,7 @@ class Leases:
                     await self._end_all(runner, since_before=datetime.now(UTC))
                     await self._release(runner)
                 await self._end_all(self._generations.replica, since_before=datetime.now(UTC) - _STRAY)
+                await self._measure()
             await asyncio.sleep(_BEAT)
 
     async def _gone(self) -> list[str]:
@@ -75,6 +82,13 @@ class Leases:
         """Give back what a replica that is gone held back for work that was deleted while it did it."""
         async with self._database.transaction() as session:
             await usage_store.release_idle(session, runner)
+
+    async def _measure(self) -> None:
+        """Tell what is held back: it must come down to nothing when nobody writes."""
+        async with self._database.transaction() as session:
+            works, tokens = await usage_store.held_back(session)
+        _RESERVATIONS.set(works)
+        _RESERVED.set(tokens)
 
 
 @contextmanager

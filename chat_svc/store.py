@@ -14,6 +14,8 @@ from sqlalchemy import (
     Label,
     ScalarSelect,
     Select,
+    Text,
+    UnaryExpression,
     case,
     cast,
     delete,
@@ -43,6 +45,8 @@ from chat_svc.words import query_of
 
 _LESS_WHERE_LONG = 1  # ts_rank_cd divides by the logarithm of a text's length
 _RANKS = 1_000_000
+# A page of messages has hardly more, so that it fits into a gRPC message; the longest message alone has a few.
+_PAGE_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,28 +186,32 @@ async def skipped_to(session: AsyncSession, message: Message) -> Message:
 async def oldest_of_branch(
     session: AsyncSession, leaf_id: str, *, conversation_id: str, after: int, limit: int
 ) -> Sequence[Told]:
-    """The branch that ends in `leaf_id`, first message first, from below depth `after` on; reads little more of it."""
+    """The branch that ends in `leaf_id`, first message first, from below depth `after` on; reads little more of it.
+
+    Fewer than `limit` when they are long, but one at least.
+    """
     last = _upwards(leaf_id, conversation_id, depth=after + limit)
     branch = _leaf(select(last.c.id).order_by(last.c.depth).limit(1).scalar_subquery(), conversation_id)
     branch = branch.union_all(_parents(branch).where(branch.c.depth > after + 1))
-    query = _answered(branch).where(branch.c.depth > after).order_by(branch.c.depth)
-    return [Told(message, generation) for message, generation in await session.execute(query)]
+    return await _page(session, branch, after=after, order=Message.depth.asc())
 
 
 async def newest_of_branch(session: AsyncSession, leaf_id: str, *, conversation_id: str, limit: int) -> Sequence[Told]:
-    """The branch that ends in `leaf_id`, last message first; reads no more of it than that."""
+    """The branch that ends in `leaf_id`, last message first; reads no more of it than that.
+
+    Fewer than `limit` when they are long, but one at least.
+    """
     branch = _leaf(leaf_id, conversation_id)
     branch = branch.union_all(_parents(branch).where(branch.c.step < limit))
-    query = _answered(branch).order_by(branch.c.depth.desc())
-    return [Told(message, generation) for message, generation in await session.execute(query)]
+    return await _page(session, branch, after=-1, order=Message.depth.desc())
 
 
 async def history(session: AsyncSession, message_id: str, *, size: int, each: int) -> Sequence[Message]:
     """The message and those before it, newest first, until about that many bytes with `each` more a message."""
-    spent = (func.octet_length(Message.text) + each).label("spent")
+    spent = (_bytes(Message) + each).label("spent")
     branch = select(Message.id, Message.parent_id, spent).where(Message.id == message_id).cte(recursive=True)
     parent = aliased(Message)
-    before = select(parent.id, parent.parent_id, branch.c.spent + func.octet_length(parent.text) + each)
+    before = select(parent.id, parent.parent_id, branch.c.spent + _bytes(parent) + each)
     before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < size)
     branch = branch.union_all(before)
     query = select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
@@ -255,9 +263,21 @@ def _parents(branch: CTE) -> Select[str, str | None, int, int]:
     return parents.join(branch, parent.id == branch.c.parent_id)
 
 
-def _answered(branch: CTE) -> Select[Message, Generation]:
-    messages = select(Message, Generation).join(branch, branch.c.id == Message.id)
-    return messages.join(Generation, Generation.message_id == Message.id, isouter=True)
+async def _page(session: AsyncSession, branch: CTE, *, after: int, order: UnaryExpression[int]) -> Sequence[Told]:
+    """The branch's messages below that depth, in that order, with their generations, until about `_PAGE_BYTES`."""
+    before = (func.sum(_bytes(Message)).over(order_by=order) - _bytes(Message)).label("before")
+    sized = select(Message.id, before).join(branch, branch.c.id == Message.id).where(branch.c.depth > after).subquery()
+    query = select(Message, Generation).join(sized, sized.c.id == Message.id).where(sized.c.before < _PAGE_BYTES)
+    query = query.join(Generation, Generation.message_id == Message.id, isouter=True).order_by(order)
+    return [Told(message, generation) for message, generation in await session.execute(query)]
+
+
+def _bytes(message: type[Message]) -> ColumnElement[int]:
+    """How long a message is, with its calls and results; reads no text for it."""
+    brought = [
+        func.coalesce(func.octet_length(cast(column, Text)), 0) for column in (message.tool_calls, message.tool_results)
+    ]
+    return func.octet_length(message.text) + brought[0] + brought[1]
 
 
 # --- generations

@@ -53,6 +53,13 @@ async def figures(session: AsyncSession, owner_id: str, *, period_start: datetim
     return Figures(*found.one())
 
 
+async def held_back(session: AsyncSession) -> tuple[int, int]:
+    """How many works tokens are held back for, and how many tokens, of all owners."""
+    tokens = cast(func.coalesce(func.sum(Reservation.tokens), 0), BigInteger)
+    works, held = (await session.execute(select(func.count(), tokens).select_from(Reservation))).one()
+    return works, held
+
+
 async def release(session: AsyncSession, work_id: str) -> Reservation | None:
     """Take a reservation away; None if there is none any more."""
     return await session.scalar(delete(Reservation).where(Reservation.work_id == work_id).returning(Reservation))

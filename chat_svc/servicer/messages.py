@@ -10,7 +10,7 @@ from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
 from chat_svc import attachment_store, conversations, paging, store
 from chat_svc.failures import error_of
 from chat_svc.generations import Generations
-from chat_svc.models import State
+from chat_svc.models import Message, State
 from chat_svc.servicer import bridge
 from chat_svc.servicer.answers import Answers
 from chat_svc.servicer.asking import draft_of, last_event_id
@@ -40,17 +40,12 @@ class MessageRpcs(ChatServiceServicer):
             if request.page_token:
                 leaf_id, after = paging.branch(request.page_token)
             if request.newest_first:
-                rows = await store.newest_of_branch(session, leaf_id, conversation_id=found.id, limit=size + 1)
+                rows = await store.newest_of_branch(session, leaf_id, conversation_id=found.id, limit=size)
             else:
-                rows = await store.oldest_of_branch(
-                    session, leaf_id, conversation_id=found.id, after=after, limit=size + 1
-                )
-            images = await attachment_store.references(session, [row.message.id for row in rows[:size]])
-        token = ""
-        if len(rows) > size:
-            next_leaf_id = rows[size].message.id if request.newest_first else leaf_id
-            token = paging.branch_token(next_leaf_id, rows[size - 1].message.depth)
-        messages = [bridge.message(row, images.get(row.message.id, ())) for row in rows[:size]]
+                rows = await store.oldest_of_branch(session, leaf_id, conversation_id=found.id, after=after, limit=size)
+            images = await attachment_store.references(session, [row.message.id for row in rows])
+        messages = [bridge.message(row, images.get(row.message.id, ())) for row in rows]
+        token = _next_page(rows[-1].message, leaf_id, newest_first=request.newest_first) if rows else ""
         return pb.ListMessagesResponse(messages=messages, next_page_token=token)
 
     async def RegenerateMessage(
@@ -94,3 +89,10 @@ class MessageRpcs(ChatServiceServicer):
         async with aclosing(await self.answers.events(begun, after=after)) as events:
             async for event in events:
                 yield pb.StreamMessageResponse(event=event)
+
+
+def _next_page(last: Message, leaf_id: str, *, newest_first: bool) -> str:
+    """The token for what follows the last message of a page of that leaf's branch; empty: nothing does."""
+    if newest_first:
+        return paging.branch_token(last.parent_id, last.depth) if last.parent_id else ""
+    return paging.branch_token(leaf_id, last.depth) if last.id != leaf_id else ""

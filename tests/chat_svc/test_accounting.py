@@ -71,12 +71,13 @@ def test_a_cost_is_the_exact_one_rounded_half_up_to_a_whole_number(data: st.Data
 
 
 @given(st.builds(Usage, **dict.fromkeys(("input_tokens", "output_tokens", *PARTS), st.integers(-(2**70), 2**70))))
-def test_figures_that_cannot_be_are_never_charged_below_nothing_nor_more_than_is_kept(told: Usage) -> None:
+def test_figures_that_cannot_be_are_never_charged_below_nothing_nor_above_what_the_model_can(told: Usage) -> None:
     charged = bill(told, prompt=PROMPT, text="some", model=MODEL)
 
     usage = charged.usage
-    assert 0 <= usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens < 2**31
-    assert 0 <= usage.reasoning_tokens <= usage.output_tokens < 2**31
+    assert 0 <= usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= MODEL.context_tokens
+    assert 0 <= usage.reasoning_tokens <= usage.output_tokens <= MODEL.max_output_tokens
+    assert charged.estimated == (usage != told)
     assert 0 <= charged.cost_micros < 2**63
 
 

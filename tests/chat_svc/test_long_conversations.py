@@ -23,15 +23,15 @@ MANY = 10_000
 FEW = 200
 
 
-async def fill(session: AsyncSession, conversation_id: str) -> list[str]:
+async def fill(session: AsyncSession, conversation_id: str, *, many: int, text_of_each: str) -> list[str]:
     """One branch of that many messages below one another; their ids."""
     conversation = await session.get_one(Conversation, conversation_id)
     found: dict[str, Message] = {}
     parent: Message | None = None
-    for number in range(MANY):
+    for number in range(many):
         author = Author.ASSISTANT if number % 2 else Author.USER
         skipped = found[parent.skip_id] if parent else None
-        parent = tree.grown(parent, skipped, conversation, author=author, text="m", now=datetime.now(UTC))
+        parent = tree.grown(parent, skipped, conversation, author=author, text=text_of_each, now=datetime.now(UTC))
         found[parent.id] = parent
     columns = [column.key for column in Message.__table__.columns if column.key != "words"]
     rows = [{name: getattr(message, name) for name in columns} | {"words": ""} for message in found.values()]
@@ -64,7 +64,7 @@ async def test_it_pages_in_both_directions_and_each_page_reads_little_more_than_
     made = await user.create()
     async with postgres.connected(str(one.settings.database_url)) as database:
         async with database.transaction() as session:
-            ids = await fill(session, made.id)
+            ids = await fill(session, made.id, many=MANY, text_of_each="m")
         for after in (-1, 20, 4_321, MANY - 40):
             async with reading_few(database) as session:
                 page = await store.oldest_of_branch(session, ids[-1], conversation_id=made.id, after=after, limit=21)
@@ -82,6 +82,18 @@ async def test_it_pages_in_both_directions_and_each_page_reads_little_more_than_
     assert [id_ for page in backwards for id_ in page] == ids[:-1_001:-1]
     assert answered.message.state == pb.STATE_DONE
     assert 100 < len(asked(provider)) < 1_000
+
+
+async def test_a_page_of_long_messages_has_fewer_so_that_it_can_be_answered(user: User, one: Replica) -> None:
+    made = await user.create()
+    async with postgres.connected(str(one.settings.database_url)) as database, database.transaction() as session:
+        ids = await fill(session, made.id, many=20, text_of_each="x" * 1_000_000)
+
+    found = await pages(user, made.id, page_size=100)
+    backwards = await pages(user, made.id, page_size=100, newest_first=True)
+
+    assert found == [ids[first : first + 4] for first in range(0, 20, 4)]
+    assert [id_ for page in backwards for id_ in page] == ids[::-1]
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 4, 5, 6])

@@ -145,7 +145,9 @@ class Conversation(_message.Message):
     id: _builtins.str
     """UUID."""
     title: _builtins.str
-    """May be empty until a title is made or given."""
+    """Given by the user, or at first the words that the conversation begins with. A cheap model of OpenAI, Anthropic or Google
+    makes a better one of those for conversations with its provider's models; with the local model they stay.
+    """
     system_prompt: _builtins.str
     """Said to the model before every message; may be empty."""
     provider: _builtins.str
@@ -1230,7 +1232,7 @@ class ListMessagesRequest(_message.Message):
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     page_size: _builtins.int
-    """0 means 20; at most 100."""
+    """0 means 20; at most 100. A page has fewer, but one at least, when they are long: more than about 4 MB."""
     page_token: _builtins.str
     """From the page before; opaque."""
     newest_first: _builtins.bool
