@@ -15,7 +15,8 @@ from billing_svc.emulator import server
 from billing_svc.settings import BillingSettings
 from svckit import clients, postgres
 from svckit.identity import ServiceCredential
-from svckit.local import Engines
+from svckit.local import Engines, Home
+from svckit.local.nats import start_nats
 from svckit.postgres import Database
 from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.customer import Customer
@@ -73,6 +74,18 @@ async def settings(
             "stripe_webhook_secret": ",".join(SECRETS),
         }
     )
+
+
+@pytest.fixture(scope="session")
+async def alone(
+    settings: BillingSettings, new_database: Callable[[], Awaitable[str]], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[BillingSettings]:
+    """Settings of a service that nobody works beside: its database and its events are its own."""
+    async with Home.opened(Path(tmp_path_factory.mktemp("alone"))) as home:
+        nats = await start_nats(home, durable=False)
+        own = {"database_url": await new_database(), "nats_url": nats.url}
+        yield BillingSettings.model_validate(settings.model_dump() | own)
+        await nats.stop()
 
 
 @pytest.fixture(scope="session")
