@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +15,9 @@ from svckit import local
 from svckit.local import Engines, Home
 from tests import callers
 from tests.sharing import Sharing
+
+# The same examples each time, however long one takes: whether a run passes depends on the code alone.
+hypothesis.settings.load_profile("ci")
 
 
 def pytest_configure(config: pytest.Config) -> None:
