@@ -7,8 +7,9 @@ import asyncio
 import base64
 import importlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -78,7 +79,7 @@ class OpenAIWire:
 
     async def _client(self) -> "AsyncOpenAI":
         """The SDK's client without retries; of its time-outs only the one for connecting, the others are `Patience`."""
-        await asyncio.to_thread(importlib.import_module, "openai")
+        await asyncio.to_thread(_import_sdk)
         from openai import AsyncOpenAI, DefaultAioHttpClient, Timeout
 
         if self._made is None:
@@ -90,6 +91,14 @@ class OpenAIWire:
                 http_client=DefaultAioHttpClient(),  # h11 and anyio took a quarter of a token's time
             )
         return self._made
+
+
+@cache
+def _import_sdk() -> None:
+    """Import it, after what it would look at half imported: `httpx`, where another SDK has just begun to."""
+    with suppress(ModuleNotFoundError):
+        importlib.import_module("httpx")
+    importlib.import_module("openai")
 
 
 async def _ask(client: "AsyncOpenAI", prompt: Prompt) -> "AsyncStream[object]":

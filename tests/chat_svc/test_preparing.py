@@ -15,6 +15,7 @@ async def main():
     async with configured.providers(settings):
         while "openai" not in sys.modules:
             await asyncio.sleep(0.01)
+    assert "httpx" in sys.modules, "the SDK looks at it, and must not find it half imported"
     assert not {"anthropic", "google.genai"} & set(sys.modules)
 
 asyncio.run(main())
