@@ -6,7 +6,7 @@ from typing import TypeVar
 
 AnswerT = TypeVar("AnswerT")
 
-PATIENCE = 60.0  # seconds; nothing passes or fails by the time it takes
+PATIENCE = 120.0  # seconds; nothing passes or fails by the time it takes
 
 
 async def until(question: Callable[[], Awaitable[AnswerT | None]]) -> AnswerT:

@@ -1,7 +1,7 @@
 """Who asks for reports, and how they wait for figures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 from google.protobuf.message import Message
 
+from svckit.events import Bus, Event
 from svckit.identity import Role
 from svckit.ids import new_id
 from tests.callers import signed_in
@@ -72,3 +73,12 @@ async def eventually(ask: Callable[[], Awaitable[T]], wanted: T, *, pause: float
                 got = await ask()
 
     assert got == wanted
+
+
+async def publish_all(bus: Bus, happened: Sequence[Event]) -> None:
+    """Have all of it in the stream: what was not acknowledged in time is sent again, which is the same as once."""
+
+    async def failures() -> bool:
+        return any(await bus.publish_all(happened))
+
+    await eventually(failures, False)

@@ -1,14 +1,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import grpc
 import pytest
 from chatmesh.auth.v1 import auth_pb2 as pb
 
-from auth_svc.clock import now
 from svckit.errors import ResourceExhausted, ServiceError, Unauthenticated
-from tests.auth_svc.conftest import Auth, MovedClock, Start
+from tests.auth_svc.conftest import Auth, Start, StillClock
 from tests.auth_svc.person import Person, bearer, new_address
 from tests.callers import refusal
 
@@ -16,20 +15,10 @@ FREE = 10
 FREE_EVERYWHERE = 100
 
 
-class StandingClock(MovedClock):
-    """Stands still until it is moved: guesses count as made at once, however long a busy machine takes for them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._moment = now()
-
-    def __call__(self) -> datetime:
-        return self._moment + self.ahead
-
-
 @pytest.fixture(scope="module")
 async def auth(start: Start) -> AsyncIterator[Auth]:
-    async with start(clock=StandingClock()) as standing:
+    """Guesses count here as made at once, however long a busy machine takes for them."""
+    async with start(clock=StillClock()) as standing:
         yield standing
 
 
@@ -53,10 +42,10 @@ async def known_and_unknown(auth: Auth) -> tuple[str, str]:
 
 
 async def test_guesses_wait_longer_and_longer_alike_for_known_and_unknown_addresses(start: Start) -> None:
-    clock = StandingClock()
+    clock = StillClock()
     async with start(clock=clock) as auth:
         for address in await known_and_unknown(auth):
-            clock.ahead = timedelta()
+            clock.restart()
             assert {type(error) for error in await guesses(auth, address, FREE)} == {Unauthenticated}
             waits = []
             for _ in range(12):
@@ -64,7 +53,7 @@ async def test_guesses_wait_longer_and_longer_alike_for_known_and_unknown_addres
                 assert (type(error), error.reason) == (ResourceExhausted, "TOO_MANY_ATTEMPTS")
                 assert error.retry_after is not None
                 waits.append(round(error.retry_after.total_seconds()))
-                clock.ahead += error.retry_after
+                clock.now += error.retry_after
                 assert isinstance(await guess(auth, address), Unauthenticated)
 
             assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
@@ -155,11 +144,11 @@ async def test_a_right_password_and_a_reset_forget_what_was_wrong(auth: Auth, pe
 
 
 async def test_a_day_without_attempts_forgets_them(start: Start) -> None:
-    clock = StandingClock()
+    clock = StillClock()
     async with start(clock=clock) as auth:
         address = new_address()
         await guesses(auth, address, FREE)
-        clock.ahead = timedelta(hours=24, seconds=2)
+        clock.now += timedelta(hours=24, seconds=2)
 
         assert {type(error) for error in await guesses(auth, address, FREE)} == {Unauthenticated}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -21,25 +21,12 @@ from svckit.errors import (
 from svckit.ids import new_id
 from svckit.postgres import Database
 from tests.auth_svc.authenticator import Holder
-from tests.auth_svc.conftest import Auth, Start
+from tests.auth_svc.conftest import Auth, Start, StillClock
 from tests.auth_svc.inbox import text_of
 from tests.auth_svc.person import bearer
 from tests.callers import refusal
 
 Metadata = tuple[tuple[str, str], ...]
-
-
-class StillClock:
-    """A time that passes when it is put forward. It begins a little ago: access tokens count by the real one."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def restart(self) -> None:
-        self.now = datetime.now(UTC) - timedelta(minutes=8)
 
 
 @pytest.fixture(scope="module")
