@@ -90,5 +90,6 @@ def _plausible(usage: Usage, model: Model | None) -> Usage:
     )
 
 
-def _within(count: int, most: int) -> int:
-    return min(max(count, 0), most)
+def _within(count: float, most: int) -> int:
+    """Some providers count in fractions, or in no numbers at all."""
+    return int(min(count, most)) if count > 0 else 0

@@ -88,9 +88,9 @@ class _Answer:
     def end(self) -> None:
         seconds = time.perf_counter() - self.asked
         _DURATION.labels(self.provider, self.model, self.outcome).observe(seconds)
-        if self.usage is not None:
-            _TOKENS.labels(self.provider, self.model, "input").inc(self.usage.input_tokens)
-            _TOKENS.labels(self.provider, self.model, "output").inc(self.usage.output_tokens)
+        if self.usage is not None:  # as counted, which may be less than nothing
+            _TOKENS.labels(self.provider, self.model, "input").inc(max(self.usage.input_tokens, 0))
+            _TOKENS.labels(self.provider, self.model, "output").inc(max(self.usage.output_tokens, 0))
         if self.recording is not None:
             self._describe(self.recording)
 

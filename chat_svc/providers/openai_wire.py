@@ -45,6 +45,8 @@ _CODES: Mapping[str | None, str] = MappingProxyType(
         "insufficient_quota": "upstream_unauthorized",
     }
 )
+# What comes of chunks that are no JSON, or of another shape or size: the SDK checks none of that.
+_UNREADABLE = (ArithmeticError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class OpenAIWire:
@@ -199,9 +201,9 @@ def _usage(told: Mapping[str, Any]) -> Usage:
     return Usage(
         input_tokens=int(told["prompt_tokens"]),
         output_tokens=int(told["completion_tokens"]),
-        cached_input_tokens=prompt.get("cached_tokens") or 0,
-        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
-        reasoning_tokens=completion.get("reasoning_tokens") or 0,
+        cached_input_tokens=int(prompt.get("cached_tokens") or 0),
+        cache_write_tokens=int(prompt.get("cache_write_tokens") or 0),
+        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
     )
 
 
@@ -220,7 +222,7 @@ def _translated() -> Iterator[None]:
         raise ProviderError("upstream_unavailable", str(error)) from error
     except OpenAIError as error:
         raise _error(error) from error
-    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape
+    except _UNREADABLE as error:
         raise ProviderError("upstream_malformed", repr(error)) from error
 
 

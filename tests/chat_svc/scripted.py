@@ -29,8 +29,9 @@ async def answering(*answers: tuple[int, Any]) -> AsyncIterator[Scripted]:
         scripted.headers.append(request.headers)
         scripted.bodies.append(await request.json())
         status, body = left.pop(0)
-        if isinstance(body, str):
-            return web.Response(status=status, text=body, content_type="text/event-stream")
+        if isinstance(body, str | bytes):
+            data = body.encode() if isinstance(body, str) else body
+            return web.Response(status=status, body=data, content_type="text/event-stream")
         return web.json_response(body, status=status)
 
     app = web.Application()

@@ -11,6 +11,7 @@ from llmock.scenarios import Fail, Reply
 from svckit.errors import InvalidArgument, Unavailable
 from tests.callers import refusal
 from tests.chat_svc.conftest import Replica, Start
+from tests.chat_svc.scripted import answering, stream
 from tests.chat_svc.user import User, kinds, text
 
 WHOLE = "one two three four five six"
@@ -249,6 +250,20 @@ async def test_what_neither_database_nor_wire_can_carry_loses_no_answer(
     question, answer = (await user.messages(events[0].message_start.conversation_id)).messages
     assert question.text == "also  here"
     assert text(events) == answer.text == "nul: lone:\ufffd end"
+
+
+async def test_figures_that_cannot_be_break_no_answer_and_use_no_plan_up(start: Start) -> None:
+    usage = {"prompt_tokens": -5, "completion_tokens": 10**12, "completion_tokens_details": {"reasoning_tokens": "7"}}
+    said = stream({"choices": [{"delta": {"content": "yes"}, "finish_reason": "stop"}], "usage": usage})
+    async with (
+        answering((200, said)) as upstream,
+        start(local_model_url=f"{upstream.url}/v1") as replica,
+    ):
+        answered = (await User(replica.stub).send(provider="local")).message
+
+    assert (answered.state, answered.text) == (pb.STATE_DONE, "yes")
+    assert (answered.usage.input_tokens, answered.usage.output_tokens) == (0, 1024)  # what the model writes at most
+    assert (answered.usage.reasoning_tokens, answered.usage.estimated) == (7, True)
 
 
 async def test_a_message_of_nothing_but_nul_is_refused(user: User) -> None:

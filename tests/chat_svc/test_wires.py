@@ -176,10 +176,11 @@ async def test_google_says_in_the_body_when_to_come_again() -> None:
     [
         "event: message_start\ndata: nonsense\n\n",
         stream({"type": "message_start", "choices": 1, "candidates": 1}),
+        b'event: message_start\ndata: {"choices": [{"delta": {"content": "\xff"}}]}\n\n',
     ],
-    ids=["no JSON", "another shape"],
+    ids=["no JSON", "another shape", "no UTF-8"],
 )
-async def test_what_cannot_be_read_is_malformed(wire: Wire, said: str) -> None:
+async def test_what_cannot_be_read_is_malformed(wire: Wire, said: str | bytes) -> None:
     async with answering((200, said)) as upstream:
         error = await failure(wire(upstream))
 
