@@ -6,6 +6,7 @@ key made from that row: a crash at any moment only delays it.
 """
 
 import asyncio
+from collections import Counter
 
 import stripe
 import structlog
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing_svc import change_store, store, usage_store
 from billing_svc.driver.connection import Driver
+from billing_svc.driver.errors import Unsure
 from billing_svc.driver.overages import Overage
 from billing_svc.models import Subscription, UsagePeriod, UsageRecord
 from billing_svc.money import Money
@@ -36,6 +38,8 @@ class Metering:
     def __init__(self, *, database: Database, driver: Driver) -> None:
         self._database = database
         self._driver = driver
+        # How often Stripe has ended a period's request with a failure of its own, which it repeats for that key.
+        self._spent: Counter[str] = Counter()
 
     async def run(self) -> None:
         """For ever: bill what is over."""
@@ -74,7 +78,12 @@ class Metering:
         # Stripe forgets keys after a day or more: whatever is there already says so itself.
         if period.id not in await self._driver.overages.periods_of(customer):
             overage = Overage(amount, period.beyond, period.starts_at, period.ends_at)
-            await self._driver.overages.add(customer, subscription, overage, period_id=period.id)
+            attempt = 1 + self._spent[period.id]
+            try:
+                await self._driver.overages.add(customer, subscription, overage, period_id=period.id, attempt=attempt)
+            except Unsure as unsure:
+                self._spent[period.id] += unsure.spent
+                raise
         log.info("overage goes on the next invoice", period=period.id, amount=str(amount), tokens=period.beyond)
 
 

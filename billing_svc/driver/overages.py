@@ -27,7 +27,7 @@ class Overages:
     def __init__(self, stripe: V1Services) -> None:
         self._stripe = stripe
 
-    async def add(self, customer: str, subscription: str, overage: Overage, *, period_id: str) -> None:
+    async def add(self, customer: str, subscription: str, overage: Overage, *, period_id: str, attempt: int) -> None:
         """Have it on the next invoice; our row's id goes along, so that it is found again."""
         with translated():
             await self._stripe.invoice_items.create_async(
@@ -41,7 +41,7 @@ class Overages:
                     "period": {"start": int(overage.start.timestamp()), "end": int(overage.end.timestamp())},
                     "metadata": {"period_id": period_id},
                 },
-                {"idempotency_key": f"overage:{period_id}"},
+                {"idempotency_key": f"overage:{period_id}:{attempt}"},
             )
 
     async def periods_of(self, customer: str) -> set[str]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chatmesh.billing.v1 import billing_pb2 as pb
 from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceStub
 
 from billing_svc.settings import BillingSettings
@@ -12,6 +13,7 @@ from svckit.local.ports import free_port
 from tests.billing_svc import billing_alone
 from tests.billing_svc.conftest import SERVICES, Billing
 from tests.killable import Killable, import_ahead, running
+from tests.waiting import PATIENCE
 
 import_ahead(billing_alone)
 
@@ -27,3 +29,10 @@ async def apart(settings: BillingSettings) -> AsyncIterator[tuple[Killable, Bill
         clients.channel(own.listen, services=SERVICES, credential=credential) as edge,
     ):
         yield process, Billing(own, own.listen, BillingServiceStub(channel), BillingServiceStub(edge))
+
+
+async def restart(process: Killable, billing: Billing) -> None:
+    """Kill the process, and wait until it serves again."""
+    await process.kill()
+    await process.start()
+    await billing.stub.ListPlans(pb.ListPlansRequest(), wait_for_ready=True, timeout=PATIENCE)

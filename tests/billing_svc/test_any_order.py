@@ -23,10 +23,9 @@ from svckit import events, postgres
 from svckit.postgres import Database
 from tests.billing_svc.conftest import SECRETS, Billing
 from tests.billing_svc.life import Life, State, state
-from tests.billing_svc.process import apart
+from tests.billing_svc.process import apart, restart
 from tests.billing_svc.stripe_side import StripeSide
-from tests.killable import Killable
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 # Few, because each is a whole customer's life on real engines.
 _LIVES = 2
@@ -89,9 +88,11 @@ async def test_any_order_and_number_of_webhooks_and_any_crash_ends_in_the_same_s
         kills = random.sample(acts, 2)
         for step in acts:
             await asyncio.gather(*(life.acts[step]() for life in lives))
-            crash = _kill(process, billing) if step in kills else _cut(database)
+            crash = restart(process, billing) if step in kills else _cut(database)
             await _tell(random, billing, [each for life in lives for each in await _some(random, life)], crash)
-        await _tell(random, billing, [each for life in lives for each in await life.events()], _kill(process, billing))
+        await _tell(
+            random, billing, [each for life in lives for each in await life.events()], restart(process, billing)
+        )
         for life in lives:
             await _until_applied(life)
         found = [await state(life, database, bus) for life in lives]
@@ -115,13 +116,6 @@ async def _tell(random: Random, billing: Billing, told: Sequence[Json], crash: A
     place = random.randrange(len(mixed) + 1)
     await asyncio.gather(*(_send(billing, each) for each in mixed[:place]))
     await asyncio.gather(crash, *(_send(billing, each) for each in mixed[place:]))
-
-
-async def _kill(process: Killable, billing: Billing) -> None:
-    """Killed, and started again."""
-    await process.kill()
-    await process.start()
-    await billing.stub.ListPlans(pb.ListPlansRequest(), wait_for_ready=True, timeout=PATIENCE)
 
 
 async def _cut(database: Database) -> None:
