@@ -11,9 +11,10 @@ import nats.errors
 from chatmesh.analytics.v1 import analytics_pb2
 from chatmesh.analytics.v1.analytics_pb2_grpc import add_AnalyticsServiceServicer_to_server
 
-from analytics_svc import clickhouse, position, schema
+from analytics_svc import clickhouse, lease, position, schema
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.consumer import Consumer
+from analytics_svc.nightly import Nightly
 from analytics_svc.servicer import Analytics
 from analytics_svc.servicer.overview import Backlog
 from analytics_svc.settings import AnalyticsSettings, WarehouseSettings
@@ -44,12 +45,13 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
         ) as verifier,
     ):
         if settings.migrate_at_start:
-            await migrated(warehouse, settings)
+            await _migrated_alone(warehouse, bus, settings)
         else:
             await schema.await_migrated(warehouse)
-        consumer = Consumer(
-            bus=bus, clickhouse=warehouse, upkeep=Upkeep(warehouse, cluster=settings.clickhouse_cluster)
+        upkeep = Upkeep(
+            warehouse, nightly=Nightly.parse(settings.analytics_audit_at), cluster=settings.clickhouse_cluster
         )
+        consumer = Consumer(bus=bus, clickhouse=warehouse, upkeep=upkeep)
         servicer = Analytics(clickhouse=warehouse, backlog=partial(_backlog, bus))
         async with (
             process.background(consumer.run),
@@ -67,6 +69,14 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
             ) as running,
         ):
             yield running
+
+
+async def _migrated_alone(warehouse: ClickHouse, bus: events.Bus, settings: WarehouseSettings) -> None:
+    """Like `migrated`, one instance after the other; without NATS only where the tables are as they should be."""
+    if not await schema.is_migrated(warehouse):
+        async with lease.held(await bus.jetstream()):
+            await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
+    await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
 
 
 async def migrated(warehouse: ClickHouse, settings: WarehouseSettings) -> None:

@@ -84,7 +84,7 @@ class Consumer:
                     await at.begin(place(messages[-1]))
                     await self._count(messages, at)
                 _backlog.set(messages[-1].metadata.num_pending if messages else 0)
-                idle = _BUSY if await self._upkeep.step(jetstream, done=at.done) else _IDLE
+                idle = _BUSY if await self._upkeep.step(jetstream, at) else _IDLE
 
     async def _count(self, messages: Sequence[Msg], at: Position) -> None:
         """Insert the batch that was begun, and note it as done."""

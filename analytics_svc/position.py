@@ -57,7 +57,12 @@ class Position:
     @property
     def batch(self) -> str:
         """The name of the insert that was begun: the same for every instance that tries it."""
-        return f"{STREAM}@{self._record.stream}:{self._record.first}-{self._record.last}"
+        return f"{self.batches}{self._record.first}-{self._record.last}"
+
+    @property
+    def batches(self) -> str:
+        """How the names of all inserts from this stream begin, and from no other one of its name."""
+        return f"{STREAM}@{self._record.stream}:"
 
     async def begin(self, last: int) -> None:
         """Announce that all after `done` up to `last` is about to be inserted."""
@@ -86,7 +91,7 @@ class Position:
 async def load(jetstream: JetStreamContext, *, owner: str) -> Position:
     """The position in the stream as it is now; the start of it if the stream is a new one."""
     info = await jetstream.stream_info(STREAM)
-    store = await _store(jetstream, replicas=info.config.num_replicas or 1)
+    store = await made_bucket(jetstream)
     stream = format(info.created.timestamp(), ".0f") if info.created else ""
     record, revision = await _read(store)
     if record is None or record.stream != stream:
@@ -121,11 +126,13 @@ async def oldest_waiting(jetstream: JetStreamContext) -> datetime | None:
     return message.time
 
 
-async def _store(jetstream: JetStreamContext, *, replicas: int) -> KeyValue:
+async def made_bucket(jetstream: JetStreamContext) -> KeyValue:
+    """Where the record is, or will be, on as many servers as the stream is."""
     try:
         return await bucket(jetstream)
     except BucketNotFoundError:
-        return await jetstream.create_key_value(KeyValueConfig(bucket=_BUCKET, replicas=replicas))
+        info = await jetstream.stream_info(STREAM)
+        return await jetstream.create_key_value(KeyValueConfig(bucket=_BUCKET, replicas=info.config.num_replicas or 1))
 
 
 async def _read(store: KeyValue) -> tuple[Record | None, int]:

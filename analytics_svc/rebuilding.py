@@ -5,9 +5,10 @@ end the two change places. Readers see the old tables until then. A rebuild that
 the next one removes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from analytics_svc.clickhouse import ClickHouse
+from analytics_svc.position import Position
 from analytics_svc.schema import on_cluster
 from analytics_svc.views import SHADOW, View, months, views
 from svckit.errors import FailedPrecondition
@@ -21,23 +22,28 @@ SELECT position(engine_full, ' TTL ') > 0 FROM system.tables WHERE database = cu
 """
 
 
-async def rebuild(clickhouse: ClickHouse, *, number: int, done: int, cluster: str) -> AsyncIterator[str]:
-    """Give after each step what was done. The views must be complete up to `done`, the last event that is counted.
+async def rebuild(
+    clickhouse: ClickHouse, *, number: int, at: Position, cluster: str, only: Collection[str] | None = None
+) -> AsyncIterator[str]:
+    """Give after each step what was done. All up to `at` is counted; `only` names the views, if they are not all.
 
-    No event may be inserted while a step runs. Raises FailedPrecondition when the raw events are deleted after a while.
+    No event may be inserted while a step runs. Raises FailedPrecondition when all views are to be made anew and the raw
+    events are deleted after a while.
     """
     [(expires,)] = await clickhouse.query(_EXPIRES)
-    if expires:
+    if expires and only is None:
         raise FailedPrecondition("raw events are deleted after a while: figures older than that would be lost")
     await remove_shadows(clickhouse, cluster=cluster)
-    found = await views(clickhouse)
+    found = [view for view in await views(clickhouse) if only is None or view.name in only]
+    # What comes from now on goes to the shadows by itself. Numbers are of this stream only, not of one before it.
+    counted = f"NOT (startsWith(batch, '{at.batches}') AND seq > {at.done})"
     for view in found:
         for statement in _making(view, number):
             await clickhouse.command(on_cluster(cluster, statement))
     yield f"{len(found)} shadows stand"
     for month in await months(clickhouse):
         for view in found:
-            await _fill(clickhouse, view, number=number, which=f"toYYYYMM(ts) = {month} AND seq <= {done}")
+            await _fill(clickhouse, view, number=number, which=f"toYYYYMM(ts) = {month} AND {counted}")
             yield f"{view.table} has the events of {month}"
     everywhere = f" ON CLUSTER {cluster}" if cluster else ""
     for view in found:

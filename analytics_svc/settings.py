@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import NonNegativeInt, RedisDsn, ValidationInfo, field_validator
 
+from analytics_svc.nightly import Nightly
 from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
 
 
@@ -47,3 +48,11 @@ class AnalyticsSettings(WarehouseSettings):
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
+    # When every day the deleted are forgotten and the views are compared with the raw events.
+    analytics_audit_at: str = "03:00"
+
+    @field_validator("analytics_audit_at")
+    @classmethod
+    def _time_of_day(cls, value: str) -> str:
+        Nightly.parse(value)
+        return value

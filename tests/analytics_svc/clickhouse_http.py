@@ -3,6 +3,10 @@
 What it takes is what the ordinary client sends: the query in the URL, in the body or in a form; `param_…` and settings
 beside it; data to insert in any format; bodies compressed by gzip or lz4. The engine makes every format itself, so the
 client decodes what a server would have sent. Not here: sessions, users, answers that begin before their query ends.
+
+With `--replicated` there are replicated tables, in a cluster of this one and a keeper in its memory. The engine has no
+queue of distributed statements: of them, the UUID is made here that the queue would send to all replicas. One that
+would change the tables of this replica only is refused.
 """
 
 import asyncio
@@ -10,6 +14,7 @@ import gzip
 import re
 import sys
 import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,11 +41,26 @@ _PACK = {"gzip": gzip.compress, "lz4": lz4.frame.compress}
 _UNPACK = {"gzip": gzip.decompress, "lz4": lz4.frame.decompress}
 
 
+_CONFIGURATION = """
+<clickhouse>
+  <zookeeper><implementation>testkeeper</implementation><node><host>here</host><port>2181</port></node></zookeeper>
+  <macros><shard>1</shard><replica>one</replica></macros>
+</clickhouse>
+"""
+_ON_CLUSTER = re.compile(r"(?P<made>CREATE TABLE IF NOT EXISTS \w+)? ON CLUSTER \w+")
+_DEFINES = re.compile(r"\s*(?:CREATE|DROP|EXCHANGE|RENAME|TRUNCATE|ALTER TABLE .* (?:MODIFY|REMOVE|ADD))\b")
+
+
 class Engine:
     """The folder's data. Every request gets a handle of its own, which takes its settings along when it is closed."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, replicated: bool) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        self._replicated = replicated
+        if replicated:
+            configuration = Path(f"{folder}.xml")
+            configuration.write_text(_CONFIGURATION)
+            folder += f"?config-file={configuration}"
         self._folder = folder
         self._kept_open = _connect(folder)
 
@@ -54,6 +74,10 @@ class Engine:
                 return self._insert(handle, query, data), "TabSeparated"
             found = _FORMAT.match(query)
             text, form = (found["query"], found["format"]) if found else (query, "TabSeparated")
+            if self._replicated:
+                if _DEFINES.match(text) and not _ON_CLUSTER.search(text):
+                    raise RuntimeError("Code: 36. DB::Exception: not ON CLUSTER")
+                text = _ON_CLUSTER.sub(lambda on: f"{on['made']} UUID '{uuid.uuid4()}'" if on["made"] else "", text)
             return handle.query(text, form).bytes(), form
         finally:
             handle.close()
@@ -111,9 +135,9 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-async def main(address: str, folder: str) -> None:
+async def main(address: str, folder: str, *flags: str) -> None:
     host, port = address.split(":")
-    server = Server(Engine(folder))
+    server = Server(Engine(folder, replicated="--replicated" in flags))
     application = web.Application(client_max_size=1 << 28)
     application.add_routes([web.get("/ping", server.ping), web.get("/", server.query), web.post("/", server.query)])
     runner = web.AppRunner(application)

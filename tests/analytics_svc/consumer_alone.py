@@ -4,8 +4,11 @@ from multiprocessing.synchronize import Event
 
 from analytics_svc import clickhouse, schema
 from analytics_svc.consumer import Consumer
+from analytics_svc.nightly import Nightly
 from analytics_svc.upkeep import Upkeep
 from svckit import events, process
+
+NIGHTLY = Nightly.parse("03:00")
 
 
 def run(ready: Event, clickhouse_url: str, nats_url: str) -> None:
@@ -14,7 +17,7 @@ def run(ready: Event, clickhouse_url: str, nats_url: str) -> None:
     async def main() -> None:
         async with clickhouse.connected(clickhouse_url) as warehouse, events.connected(nats_url) as bus:
             await schema.migrate(warehouse)
-            consumer = Consumer(bus=bus, clickhouse=warehouse, upkeep=Upkeep(warehouse))
+            consumer = Consumer(bus=bus, clickhouse=warehouse, upkeep=Upkeep(warehouse, nightly=NIGHTLY))
             async with process.background(consumer.run):
                 ready.set()
                 await process.until_stopped()

@@ -23,7 +23,7 @@ def environment_of(home: Home, engines: Engines, auth_address: str) -> dict[str,
     }
 
 
-def service_of(home: Home, environment: dict[str, str]) -> Supervised:
-    program = Program(name="analytics", command=(sys.executable, "-m", "analytics_svc"), environment=environment)
+def service_of(home: Home, environment: dict[str, str], *, name: str = "analytics") -> Supervised:
+    program = Program(name=name, command=(sys.executable, "-m", "analytics_svc"), environment=environment)
     ready = answers(f"http://{environment['ADMIN_LISTEN']}/readyz")
     return Supervised(program, home=home, url=environment["LISTEN"], ready=ready)

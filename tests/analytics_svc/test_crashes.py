@@ -38,12 +38,12 @@ import_ahead(relay_alone, consumer_alone)
 
 
 @asynccontextmanager
-async def stand_in(folder: Path, *, log: Path) -> AsyncIterator[str]:
+async def stand_in(folder: Path, *flags: str, log: Path) -> AsyncIterator[str]:
     """The URL of a ClickHouse server's stand-in on that folder."""
     address = f"127.0.0.1:{ports.free_port()}"
     with log.open("wb") as written:
         server = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.analytics_svc.clickhouse_http", address, str(folder)),
+            *(sys.executable, "-m", "tests.analytics_svc.clickhouse_http", address, str(folder), *flags),
             stdout=written,
             stderr=written,
         )

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import random
+import re
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from chatmesh.events.v1 import events_pb2 as pb
+from nats.js.kv import KeyValue
 
-from analytics_svc import app, commands
+from analytics_svc import app, commands, position, schema, upkeep
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.settings import AnalyticsSettings
+from analytics_svc.upkeep import Task
 from svckit import clients, events
 from svckit.errors import ResourceExhausted
 from svckit.events import Bus, Event
@@ -25,10 +28,20 @@ from svckit.local.nats import start_nats
 from tests.analytics_svc import added_up, consumer_alone, facts
 from tests.analytics_svc.analyst import Analytics, days, eventually, publish_all
 from tests.analytics_svc.conftest import SERVICE
-from tests.analytics_svc.running import environment_of, service_of
+from tests.analytics_svc.running import LOOPBACK, environment_of, service_of
 from tests.analytics_svc.test_counting import all_counted
 from tests.analytics_svc.test_crashes import asked, stand_in, traffic
 from tests.killable import running
+
+_COPY = """
+CREATE TABLE IF NOT EXISTS users_copy AS users_15m;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS users_copy_view TO users_copy AS
+SELECT type, toStartOfFifteenMinutes(ts) AS b, count() AS n
+FROM events
+WHERE type IN ('auth.user.registered', 'auth.user.verified', 'auth.user.deleted')
+GROUP BY type, b;
+"""
 
 
 class Remote:
@@ -62,8 +75,12 @@ async def remote(
         nats = await start_nats(home, durable=False)
         environment = environment_of(home, replace(engines, nats_url=nats.url), auth_address)
         service = service_of(home, environment | {"CLICKHOUSE_URL": url})
+        elsewhere = {name: f"{LOOPBACK}:{home.port(name)}" for name in ("LISTEN", "ADMIN_LISTEN")}
+        twin = service_of(home, environment | elsewhere | {"CLICKHOUSE_URL": url}, name="twin")
         async with asked(url) as warehouse, events.connected(nats.url) as bus:
-            await service.start()
+            # Both find no tables, and both are ready in the end.
+            await asyncio.gather(service.start(), twin.start())
+            await twin.stop()
             settings = AnalyticsSettings(nats_url=nats.url, clickhouse_url=url)
             admin = environment["ADMIN_LISTEN"]
             yield Remote(service=service, admin=admin, warehouse=warehouse, bus=bus, settings=settings)
@@ -179,6 +196,72 @@ def signalled(service: Supervised, signum: signal.Signals) -> None:
     os.kill(service.pid, signum)
 
 
+async def test_the_work_of_the_night_is_done_when_it_is_due(remote: Remote) -> None:
+    store = await position.bucket(await remote.bus.jetstream())
+    # What was asked for last was all done.
+    await eventually(lambda: at_rest(store), True)
+    task, revision = await upkeep.read(store)
+    before = await audited(remote)
+    began = datetime.now(UTC)
+
+    await upkeep.change(store, Task("audit", upkeep.DONE, day=(began - timedelta(days=2)).isoformat()), revision)
+
+    await eventually(lambda: later(remote, before), True)
+    await eventually(lambda: at_rest(store), True)
+    task, _ = await upkeep.read(store)
+    assert (task.name, task.state) == ("audit", upkeep.DONE)
+    assert task.last_night >= began
+
+
+async def at_rest(store: KeyValue) -> bool:
+    task, _ = await upkeep.read(store)
+    return not task.open and bool(task.day)
+
+
+async def audited(remote: Remote) -> float:
+    """When the last audit ended, as the service's metric says it."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://{remote.admin}/metrics") as answer:
+        found = re.search(r"^analytics_last_audit_timestamp_seconds (\S+)$", await answer.text(), re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+async def later(remote: Remote, than: float) -> bool:
+    return await audited(remote) > than
+
+
+async def test_a_view_that_is_made_while_events_are_counted_has_them_all(remote: Remote) -> None:
+    await remote.publish(*traffic(random.Random(60), count=200))
+    counting = asyncio.create_task(remote.publish(*traffic(random.Random(61), count=600)))
+    # As a newer version would, while this one counts.
+    for statement in schema.statements(_COPY, version=99):
+        await remote.warehouse.command(statement)
+    await counting
+    await remote.counted()
+    assert await is_unfilled(remote.warehouse)
+    assert await added(remote.warehouse, "users_copy") < await added(remote.warehouse, "users_15m")
+
+    await remote.service.stop()
+    await remote.service.start()
+    await remote.publish(*traffic(random.Random(62), count=200))
+    await eventually(lambda: is_unfilled(remote.warehouse), False)
+    await remote.counted()
+
+    assert not await shadows(remote.warehouse)
+    assert await added(remote.warehouse, "users_copy") == await added(remote.warehouse, "users_15m")
+    for statement in ("DROP VIEW users_copy_view", "DROP TABLE users_copy"):
+        await remote.warehouse.command(statement)
+
+
+async def is_unfilled(warehouse: ClickHouse) -> bool:
+    return bool(await schema.unfilled(warehouse))
+
+
+async def added(warehouse: ClickHouse, table: str) -> int:
+    [(total,)] = await warehouse.query(f"SELECT sum(n) FROM {table}")
+    return int(str(total))
+
+
 async def test_old_events_go_what_they_add_up_to_stays_and_the_audit_looks_at_the_rest(
     remote: Remote, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,7 +279,7 @@ async def test_old_events_go_what_they_add_up_to_stays_and_the_audit_looks_at_th
 
     assert await remote.warehouse.query("SELECT 1 FROM events WHERE ts >= '2022-05-17' LIMIT 1")
     after = await added_up.by_views(remote.warehouse)
-    assert added(after) == added(before)
+    assert staying(after) == staying(before)
     await remote.warehouse.command("INSERT INTO users_15m VALUES ('auth.user.registered', '2022-06-07 12:00:00', 3)")
     assert await commands.ask("audit", remote.settings) == 0
     differing = [line for line in capsys.readouterr().out.splitlines() if "from the raw events" in line]
@@ -214,6 +297,6 @@ async def older(warehouse: ClickHouse, table: str, time: str) -> int:
     return int(str(count))
 
 
-def added(figures: added_up.Figures) -> added_up.Figures:
+def staying(figures: added_up.Figures) -> added_up.Figures:
     """Those that stay when rows of the two tables are deleted."""
     return {key: figure for key, figure in figures.items() if key[0] not in ("raw", "usage")}

@@ -74,7 +74,7 @@ WRONG = {
     "no secrets": ({"secrets": {"existingSecret": ""}}, "kubectl create secret generic"),
     "no such service": ({"services": {"edge": {"calls": ["mail"]}}}, "there is no service mail"),
     "a hook before its database": ({"cloudnativePg": {"enabled": True}}, "choose job, init or start"),
-    "two that make the same tables": ({"migrations": {"mode": "start"}}, "services.analytics.replicas"),
+    "two that make the same tables": ({"migrations": {"mode": "init"}}, "services.analytics.replicas"),
     "replicas alone": ({"migrations": {"mode": "job"}, "altinity": {"enabled": True, "replicas": 2}}, "keeper"),
     "certificates of nobody": ({"mtls": {"enabled": True}}, "mtls.issuerRef"),
     "a route to nowhere": ({"gateway": {"enabled": True}}, "gateway.parentRefs"),

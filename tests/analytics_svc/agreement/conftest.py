@@ -9,6 +9,7 @@ import pytest
 from chatmesh.analytics.v1 import analytics_pb2
 from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 
+from analytics_svc import position, upkeep
 from svckit import clients, events, local
 from svckit.local import Engines, Home
 from tests.analytics_svc.agreement.year import Fact, facts_of_the_year, second_half
@@ -48,6 +49,7 @@ async def year(year_home: Home, year_environment: dict[str, str]) -> AsyncIterat
     async with clients.channel(service.url, services=[SERVICE]) as channel:
         analytics = Analytics(AnalyticsServiceStub(channel))
         await _count_the_rest(year_environment["NATS_URL"], analytics)
+        await _filled(year_environment["NATS_URL"])
         await _run("analytics_svc", "forget", environment=year_environment)
         yield analytics
     await service.stop()
@@ -56,6 +58,19 @@ async def year(year_home: Home, year_environment: dict[str, str]) -> AsyncIterat
 async def _run(module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, env=environment)
     assert await process.wait() == 0
+
+
+async def _filled(nats_url: str) -> None:
+    """Wait until the views that the other scripts have made have the first half, too."""
+    async with events.connected(nats_url, name="tests") as bus:
+        jetstream = await bus.jetstream()
+
+        async def filled() -> bool:
+            task, _ = await upkeep.read(await position.bucket(jetstream))
+            # The night's work comes after it.
+            return bool(task.day) or (task.name, task.state) == ("fill", upkeep.DONE)
+
+        await eventually(filled, True)
 
 
 async def _count_the_rest(nats_url: str, analytics: Analytics) -> None:
