@@ -182,7 +182,7 @@ class Story:
 
     def _chats(self, weekday: float) -> Iterator[Event]:
         for person in self._known():
-            eager = person.keenness * (0.8 if person.subscription else 0.35) * weekday
+            eager = person.keenness * (0.55 if person.subscription else 0.25) * weekday
             if self._chance.random() < eager:
                 yield from self._conversation(person)
 
@@ -194,7 +194,7 @@ class Story:
                 user_id=person.id, conversation_id=person.conversations[-1], plan=person.plan
             )
             yield self._fact(created, person, at)
-        for _ in range(1 + self._about(1.6)):
+        for _ in range(1 + self._about(0.9)):
             at += timedelta(seconds=self._chance.uniform(20, 400))
             yield from self._exchange(person, person.conversations[-1], at)
 
