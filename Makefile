@@ -92,6 +92,11 @@ bench-accounts: install ## Measure sign-ins and what they give away; writes docs
 	$(BIN)/python -m bench.accounts
 	$(BIN)/python -m bench.claims
 
+.PHONY: bench-plans
+bench-plans: install ## Measure how soon chat allows what billing has sold; writes docs/benchmarks-plans.md
+	$(BIN)/python -m bench.plans
+	$(BIN)/python -m bench.claims
+
 .PHONY: bench-analytics
 bench-analytics: install ## Measure all reports at 1 and 10 million events; writes docs/benchmarks-analytics.md
 	$(BIN)/python -m bench.analytics

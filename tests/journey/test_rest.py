@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from tests.journey.running import Mesh
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 PASSWORD = "a long walk home"
 
@@ -50,6 +50,7 @@ async def change_and_cancel(http: aiohttp.ClientSession, subscription_id: str) -
         change = {"planId": "team", "previewToken": preview["previewToken"], "idempotencyKey": "once"}
         async with http.put(path, json=change) as response:
             assert (await response.json())["subscription"]["planId"] == "team"
+    await chat_follows(http, "team")
     newest = (await get(http, "/api/billing/invoices"))["invoices"][0]
     assert newest["amountDue"]["amountMinor"] == "0"
     assert newest["total"] == preview["amountDue"]
@@ -58,6 +59,17 @@ async def change_and_cancel(http: aiohttp.ClientSession, subscription_id: str) -
     assert not (await post(http, f"{long}:resume"))["subscription"]["cancelAtPeriodEnd"]
     async with http.delete(f"{short}?now=true") as response:
         assert (await response.json())["subscription"]["status"] == "SUBSCRIPTION_STATUS_CANCELED"
+    await chat_follows(http, "free")
+
+
+async def chat_follows(http: aiohttp.ClientSession, plan: str) -> None:
+    """Wait until chat decides by the plan: only billing's event tells it, nothing asks."""
+
+    async def followed() -> bool:
+        usage: dict[str, object] = await get(http, "/api/chat/usage")
+        return usage["plan"] == plan
+
+    await until(followed)
 
 
 async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
@@ -97,6 +109,7 @@ async def test_the_journey_from_signing_up_to_signing_out(mesh: Mesh) -> None:
         subscription = (await post(http, "/api/subscriptions", planId="pro"))["subscription"]
         assert subscription["status"] == "SUBSCRIPTION_STATUS_ACTIVE"
         assert (await get(http, "/api/billing/entitlements"))["entitlements"]["planId"] == "pro"
+        await chat_follows(http, "pro")
         await change_and_cancel(http, subscription["id"])
 
         async with asyncio.timeout(PATIENCE):
