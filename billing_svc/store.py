@@ -118,6 +118,12 @@ async def had_trial(session: AsyncSession, user_id: str) -> bool:
     return await session.scalar(query.limit(1)) is not None
 
 
+async def currency_of(session: AsyncSession, user_id: str) -> str | None:
+    """What the user's subscriptions are paid in; None when there was none."""
+    newest = _made().where(Subscription.user_id == user_id).order_by(Subscription.id.desc()).limit(1)
+    return await session.scalar(newest.with_only_columns(Subscription.currency))
+
+
 async def drop_pending(session: AsyncSession, subscription_id: str) -> None:
     """Forget a subscription that was never made, and the idempotency key that asked for it."""
     await session.execute(

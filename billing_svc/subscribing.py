@@ -53,9 +53,9 @@ class Subscribing:
     async def subscribe(self, user_id: str, order: Order, *, key: str) -> Subscription:
         """The user's new subscription, or the one that the same key and order made before.
 
-        Raises AlreadyExists, Declined, FailedPrecondition (no card, a trial that was used), InvalidArgument (the key
-        was another order's; Stripe does not know what was named), Unauthenticated (the account was deleted), and
-        Unsure when it is open whether it happened.
+        Raises AlreadyExists, Declined, FailedPrecondition (no card, a trial that was used), InvalidArgument (another
+        currency than before; Stripe does not know what was named), Unauthenticated (the account was deleted),
+        Unprocessable (the key was another order's), and Unsure when it is open whether it happened.
         """
         row, new = await self._begin(user_id, order, key=key)
         if row.status == store.PENDING:
@@ -103,6 +103,7 @@ class Subscribing:
                     raise FailedPrecondition("you had a trial already", reason="TRIAL_USED")
                 session.add(row)
                 await session.flush()
+                await _refuse_other_currency(session, row)
                 if key:
                     request = _fingerprint(order)
                     session.add(
@@ -182,6 +183,13 @@ class Subscribing:
             return None
         interval = cast(Interval, row.interval)
         return Order(plan, interval, row.amount, card=row.payment_method, coupon=row.coupon, trial_days=row.trial_days)
+
+
+async def _refuse_other_currency(session: AsyncSession, row: Subscription) -> None:
+    # https://docs.stripe.com/billing/customer#currency
+    if (before := await store.currency_of(session, row.user_id)) not in (None, row.currency):
+        message = f"must be {before}, as in your earlier subscription: a customer pays in one currency"
+        raise InvalidArgument.of("currency", message, reason="CURRENCY_FIXED")
 
 
 def _row(user_id: str, order: Order, *, now: datetime) -> Subscription:

@@ -73,6 +73,22 @@ async def test_a_second_subscription_is_refused(customer: Customer, stripe_side:
     assert len(await stripe_side.subscriptions(customer.id)) == 1
 
 
+async def test_a_customer_pays_in_one_currency(customer: Customer, stripe_side: StripeSide) -> None:
+    first = await customer.subscribe("pro", currency="jpy")
+    meanwhile = await refusal(customer.subscribe("pro", currency="usd"))
+    await customer.cancel(first, now=True)
+    refused = await refusal(customer.subscribe("pro", currency="usd"))
+    again = await customer.subscribe("pro", currency="jpy")
+
+    assert isinstance(meanwhile, AlreadyExists)
+    assert (type(refused), refused.reason) == (InvalidArgument, "CURRENCY_FIXED")
+    assert refused.violations[0].field == "currency"
+    assert {each.metadata["subscription_id"] for each in await stripe_side.subscriptions(customer.id)} == {
+        first.id,
+        again.id,
+    }
+
+
 async def test_of_many_at_once_one_is_made(customer: Customer, stripe_side: StripeSide) -> None:
     answers = await asyncio.gather(*(customer.subscribe("pro") for _ in range(5)), return_exceptions=True)
 

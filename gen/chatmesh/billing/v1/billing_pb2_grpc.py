@@ -199,6 +199,7 @@ class BillingServiceServicer:
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
         that currency or interval (PRICE_UNKNOWN).
         INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID); no such card (PAYMENT_METHOD_INVALID).
+        INVALID_ARGUMENT: an earlier subscription was in another currency, and a customer has one (reason CURRENCY_FIXED).
         422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ALREADY_EXISTS: the caller has a live subscription (reason SUBSCRIPTION_EXISTS); change that one.
         FAILED_PRECONDITION: the card was declined (reason CARD_DECLINED); `decline_code` in the metadata is Stripe's.
