@@ -136,7 +136,7 @@ async def test_repeats_with_the_same_key_begin_one_answer(user: User, other: Rep
 
 async def test_new_answers_count_as_much_as_messages(user: User, provider: LLMock) -> None:
     sent = await user.send()
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     begun = [await user.regenerate(sent.conversation_id, sent.message.id) for _ in range(2)]
 
     for call in (user.regenerate(sent.conversation_id, sent.message.id), user.send()):

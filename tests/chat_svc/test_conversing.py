@@ -141,7 +141,7 @@ async def test_what_is_wrong_is_refused_by_name_and_the_rest_goes_on(user: User)
 async def test_the_limit_on_answers_at_once_is_a_refusal_that_says_when_to_come_again(
     user: User, provider: LLMock
 ) -> None:
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     begun = [await user.begin(), await user.begin()]
     connection = Connection(user)
     await connection.send("third")

@@ -66,7 +66,7 @@ async def test_a_failed_answer_is_told_with_its_code(user: User, bus: events.Bus
 async def test_a_cancelled_answer_and_a_deleted_conversation_are_told(
     user: User, bus: events.Bus, provider: LLMock
 ) -> None:
-    provider.slow_first_token(20)
+    provider.slow_first_token(600)
     start = await user.begin()
     await user.cancel(start.generation_id)
     await user.delete(start.conversation_id)

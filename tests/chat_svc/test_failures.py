@@ -149,7 +149,7 @@ async def test_an_answer_that_stalls_is_a_timeout_and_kept(start: Start, provide
 
 
 async def test_a_first_text_that_does_not_come_is_a_timeout(start: Start, provider: LLMock) -> None:
-    provider.slow_first_token(20, times=None)
+    provider.slow_first_token(600, times=None)
 
     async with start(model_first_token_timeout=0.3) as replica:
         for events in await of_each(replica):

@@ -21,7 +21,7 @@ LONG = "word " * 200
 
 
 async def test_a_third_answer_at_the_same_time_is_refused(user: User, provider: LLMock) -> None:
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     first, second = await user.begin(), await user.begin()
 
     error = await refusal(user.send())
@@ -34,7 +34,7 @@ async def test_a_third_answer_at_the_same_time_is_refused(user: User, provider: 
 
 
 async def test_an_answer_that_ended_makes_room(user: User, provider: LLMock, llmock_server: LLMockServer) -> None:
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     first, second = await user.begin(), await user.begin()
     await reached(llmock_server, times=2)
     await user.cancel(first.generation_id)
@@ -48,7 +48,7 @@ async def test_an_answer_that_ended_makes_room(user: User, provider: LLMock, llm
 async def test_sends_that_race_on_two_replicas_never_pass_the_limit(
     user: User, other: Replica, provider: LLMock
 ) -> None:
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     elsewhere = user.at(other.stub)
 
     outcomes = await asyncio.gather(
@@ -64,7 +64,7 @@ async def test_sends_that_race_on_two_replicas_never_pass_the_limit(
 async def test_somebody_elses_answers_do_not_count(
     user: User, stranger: User, provider: LLMock, llmock_server: LLMockServer
 ) -> None:
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     begun = [await user.begin(), await user.begin()]
     await reached(llmock_server, times=2)
 
@@ -120,7 +120,7 @@ async def test_repeats_that_race_begin_one_answer(user: User, other: Replica, pr
 
 
 async def test_a_repeat_is_answered_while_the_limit_is_reached(user: User, provider: LLMock) -> None:
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
     first, second = await user.begin(idempotency_key="first"), await user.begin()
 
     again = await user.begin(idempotency_key="first")

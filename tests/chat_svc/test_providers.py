@@ -77,7 +77,7 @@ async def test_cancelling_stops_the_call_at_once(user: User, other: Replica, pro
 
 
 async def test_cancelling_before_the_first_text_costs_nothing(user: User, provider: LLMock, name: str) -> None:
-    provider.slow_first_token(30)
+    provider.slow_first_token(600)
     start = await user.begin(provider=name)
 
     cancelled = await user.cancel(start.generation_id)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import grpc
 from chatmesh.chat.v1 import chat_pb2 as pb
 from llmock.pytest_plugin import LLMock
+from llmock.testing import LLMockServer
 
 from chat_svc.models import Reservation
 from chat_svc.settings import ChatSettings
@@ -18,7 +19,7 @@ from tests.callers import refusal
 from tests.chat_svc.conftest import Replica
 from tests.chat_svc.plans import START, grant, idle, standing
 from tests.chat_svc.processes import process_of
-from tests.chat_svc.user import User, ended
+from tests.chat_svc.user import User, ended, reached
 from tests.waiting import until
 
 LONG = "word " * 300
@@ -128,12 +129,13 @@ async def test_a_plan_that_is_used_up_is_refused_with_the_figures_and_the_time_t
 
 
 async def test_answers_that_may_be_written_at_the_same_time_share_what_is_left(
-    user: User, bus: Bus, provider: LLMock
+    user: User, bus: Bus, provider: LLMock, llmock_server: LLMockServer
 ) -> None:
     await grant(bus, user, tokens=1_000)
-    provider.slow_first_token(20, times=2)
+    provider.slow_first_token(600, times=2)
 
     begun = [await user.begin("x"), await user.begin("x")]
+    await reached(llmock_server, times=2)
     held = await standing(user)
     for start in begun:
         await user.cancel(start.generation_id)
