@@ -44,7 +44,7 @@ async def test_an_answer_whose_replica_is_killed_ends_with_a_visible_error_and_i
 
     answer = (await user.messages(start.conversation_id)).messages[-1]
     end = (await user.generation(start.generation_id)).end_time.ToDatetime(tzinfo=UTC)
-    assert end - killed < timedelta(seconds=10)
+    assert end - killed < timedelta(seconds=30)  # six on a machine that has time
     assert [event.sequence for event in events] == list(range(len(events)))
     assert kinds(events) == ["message_start", "title", "delta", "usage", "error"]
     assert (events[-1].error.code, events[-1].error.retryable) == ("interrupted", True)
