@@ -5,6 +5,7 @@ requests to that path that are to change something. `drop`: it is done, and the 
 `hold`: it is done, and no answer comes until the caller gives up; `stall`: it is not done, and no answer comes;
 `delay`: it is done, and the answer comes a second later; `fail`: it is not done, but answered with a 500 that the key
 then repeats; `busy`: it is not done, but answered with the 409 of a key whose first request is still at work.
+While an answer is held back, a repeat with its key gets that 409 without a fault of its own.
 With the path `webhooks`, until it is taken back: `hold` keeps them all, `duplicate` sends each twice, `reorder` sends
 what waits newest first. `GET` lists the faults that still wait, `DELETE` takes all of them back, or those of one
 `?effect=`.
@@ -16,6 +17,7 @@ from typing import Literal, Self
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from billing_svc.emulator.in_flight import key_in_use
 from billing_svc.emulator.refusals import Refused
 
 WEBHOOKS = "webhooks"
@@ -85,8 +87,7 @@ class Faults:
         if self._take(request, "fail"):
             return Refused("An unknown error occurred", status=500, type_="api_error")
         if self._take(request, "busy"):
-            message = "There is currently another in-progress request using this Idempotent Key."
-            return Refused(message, status=409, type_="idempotency_error", code="idempotency_key_in_use")
+            return key_in_use()
         return None
 
     def _take(self, request: web.Request, effect: str) -> bool:

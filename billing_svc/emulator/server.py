@@ -15,6 +15,7 @@ from billing_svc.emulator.answers import Answer
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.clock import Clock, RealClock
 from billing_svc.emulator.faults import Faults
+from billing_svc.emulator.in_flight import InFlight
 from billing_svc.emulator.objects import Json, Objects, new_id
 from billing_svc.emulator.pages import Act, Pages
 from billing_svc.emulator.params import Params, decode
@@ -39,6 +40,7 @@ class Emulator:
         self._clock = clock
         self._deliveries = deliveries
         self._faults = faults
+        self._in_flight = InFlight()
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -64,10 +66,15 @@ class Emulator:
     def _served_by(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
             body = (await request.read()).decode(errors="replace")
-            await self._faults.stall(request)
-            answer = self._answer(request, handler, body)
-            await self._faults.strike(request)
-            return _response(answer, request.headers.get("Idempotency-Key", ""))
+            key = request.headers.get("Idempotency-Key", "")
+            try:
+                with self._in_flight.alone(request, key):
+                    await self._faults.stall(request)
+                    answer = self._answer(request, handler, body)
+                    await self._faults.strike(request)
+            except Refused as refused:
+                answer = Answer(refused.status, refused.envelope())
+            return _response(answer, key)
 
         return serve
 

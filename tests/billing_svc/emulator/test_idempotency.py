@@ -7,6 +7,7 @@ import stripe
 
 from svckit.ids import new_id
 from tests.billing_svc.stripe_side import StripeSide
+from tests.waiting import until
 
 
 async def test_a_key_makes_one_thing_however_often_it_comes(stripe_side: StripeSide) -> None:
@@ -41,6 +42,32 @@ async def test_a_key_with_other_parameters_is_an_error(stripe_side: StripeSide) 
         await stripe_side.client.v1.customers.create_async({"name": "Bob"}, options)
 
     assert refused.value.http_status == 400
+
+
+async def test_a_key_whose_first_request_is_at_work_is_refused_until_that_is_answered_or_given_up(
+    stripe_side: StripeSide,
+) -> None:
+    options: stripe.RequestOptions = {"idempotency_key": new_id()}
+    user = new_id()
+
+    async def make(*, retries: int) -> stripe.Customer:
+        asked: stripe.RequestOptions = {**options, "max_network_retries": retries}
+        return await stripe_side.client.v1.customers.create_async({"metadata": {"user_id": user}}, asked)
+
+    async def held() -> bool:
+        return not await stripe_side.faults()
+
+    await stripe_side.spoil("/v1/customers", "hold")
+    first = asyncio.create_task(make(retries=0))
+    await until(held)
+    with pytest.raises(stripe.APIError) as refused:
+        await make(retries=0)
+    first.cancel()
+    made = await make(retries=5)
+
+    assert refused.value.error
+    assert (refused.value.http_status, refused.value.error.code) == (409, "idempotency_key_in_use")
+    assert await stripe_side.customers(user) == [made.id]
 
 
 async def test_a_decline_is_replayed_too(stripe_side: StripeSide) -> None:
