@@ -13,7 +13,7 @@ import structlog
 from chatmesh.events.v1 import events_pb2 as ev
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing_svc import change_store, store, usage_store
+from billing_svc import change_store, entitlements, store, usage_store
 from billing_svc.driver.connection import Driver
 from billing_svc.driver.errors import Unsure
 from billing_svc.driver.overages import Overage
@@ -101,8 +101,10 @@ async def take(session: AsyncSession, event: Event) -> None:
 
 async def open_period(session: AsyncSession, row: Subscription, *, plans: Plans) -> None:
     """Count in the subscription's current period from now on, by its plan."""
-    plan = plans.get(row.plan_id)
-    if plan is None or row.status not in _COUNTED or not row.current_period_start or not row.current_period_end:
+    if row.status not in _COUNTED or not row.current_period_start or not row.current_period_end:
+        return
+    limits = await entitlements.limits_of(session, row, plans=plans)
+    if limits is None:
         return
     period = UsagePeriod(
         id=new_id(),
@@ -110,8 +112,8 @@ async def open_period(session: AsyncSession, row: Subscription, *, plans: Plans)
         subscription_id=row.id,
         starts_at=row.current_period_start,
         ends_at=row.current_period_end,
-        included=plan.tokens_per(row.interval),
-        per_1000_minor=plan.overage_per_1000_tokens.get(row.currency, 0),
+        included=limits.tokens_per(row.interval),
+        per_1000_minor=limits.overage_per_1000_tokens.get(row.currency, 0),
         currency=row.currency,
     )
     await usage_store.open_period(session, period)

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
+from sqlalchemy import update
 
+from billing_svc.models import Entitlement
 from billing_svc.money import Money
 from billing_svc.plans import Plans
 from svckit.errors import InvalidArgument
+from svckit.postgres import Database
+from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.conftest import Billing
+from tests.billing_svc.customer import Customer
+from tests.billing_svc.stripe_side import StripeSide
 from tests.callers import refusal
 
 
@@ -83,3 +89,50 @@ def test_a_price_that_stripe_would_not_charge_is_wrong(tmp_path: Path) -> None:
 )
 def test_an_amount_is_written_with_the_decimals_of_its_currency(amount: Money, text: str) -> None:
     assert str(amount) == text
+
+
+async def test_who_has_a_plan_that_is_sold_no_more_keeps_what_it_included(
+    customer: Customer, administrator: Administrator, database: Database, stripe_side: StripeSide
+) -> None:
+    """As an older file of plans has left it: Stripe has its price, and we know what it included last."""
+    made = await customer.subscribe("pro")
+    gone = f"gone-{customer.id}"
+    await _move(stripe_side, customer, gone)
+    await administrator.reconcile(user_id=customer.id)
+    unknown = await customer.entitlements()
+    async with database.transaction() as session:
+        last = {"plan_id": gone, "limits": Plans.read().sold_in("usd")[1].limits.model_dump(mode="json")}
+        await session.execute(update(Entitlement).where(Entitlement.user_id == customer.id).values(last))
+    await stripe_side.pass_time(customer.id, made.current_period_end_time.seconds + 2 * 60 * 60)
+    await administrator.reconcile(user_id=customer.id)
+    kept = await customer.entitlements()
+    usage = await customer.stub.GetBillingUsage(pb.GetBillingUsageRequest(), metadata=customer.metadata)
+
+    assert unknown.plan_id == "free"
+    assert (kept.plan_id, kept.limits.tokens_per_month) == (gone, 2_000_000)
+    assert kept.version == unknown.version + 1
+    assert (usage.period_start_time, usage.tokens_included) == (made.current_period_end_time, 2_000_000)
+
+
+async def _move(stripe_side: StripeSide, customer: Customer, plan_id: str) -> None:
+    """Have the customer pay for that plan at Stripe."""
+    stripe = stripe_side.client.v1
+    product = await stripe.products.create_async({"name": plan_id})
+    price = await stripe.prices.create_async(
+        {
+            "product": product.id,
+            "unit_amount": 2000,
+            "currency": "usd",
+            "recurring": {"interval": "month"},
+            "metadata": {"plan_id": plan_id},
+        }
+    )
+    (theirs,) = await stripe_side.subscriptions(customer.id)
+    await stripe.subscriptions.update_async(
+        theirs.id,
+        {
+            "items": [{"id": theirs.items.data[0].id, "price": price.id}],
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "error_if_incomplete",
+        },
+    )
