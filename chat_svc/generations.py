@@ -14,6 +14,7 @@ from chat_svc.catalogue import Catalogue
 from chat_svc.endings import Endings
 from chat_svc.models import Generation
 from chat_svc.owners import Turns
+from chat_svc.pace import Pace
 from chat_svc.providers import Provider
 from chat_svc.run import Run, Stop
 from chat_svc.sending import Accepted
@@ -59,6 +60,7 @@ class Generations:
         self._providers = providers
         self._titles = titles
         self._turns = turns
+        self._pace = Pace()
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         # On the event loop's clock.
@@ -156,6 +158,7 @@ class Generations:
             database=self._database,
             narrator=Narrator(streams=self._streams, generation_id=generation.id),
             endings=self._endings,
+            pace=self._pace,
             entitle=partial(self._entitle, titles, accepted) if titles else None,
         )
         self._spawn(run.run()).add_done_callback(partial(self._ended, generation.id))

@@ -19,6 +19,7 @@ from chat_svc.catalogue import Model
 from chat_svc.endings import Endings, Outcome, closing, token_usage
 from chat_svc.fallbacks import next_model
 from chat_svc.models import FinishReason, State
+from chat_svc.pace import Pace
 from chat_svc.providers import CallPiece, Finish, Part, Prompt, Provider, ProviderError, Text, Usage
 from chat_svc.sending import Accepted
 from chat_svc.streams import Narrator, Superseded
@@ -28,8 +29,6 @@ from svckit.postgres import Database
 
 log = structlog.get_logger(__name__)
 
-# Seconds in which at most one delta is written; the first goes out at once.
-_BATCH = 0.015
 _FIRST_PAUSE = 0.1  # seconds before an end that could not be saved is saved again; doubles up to the longest
 _LONGEST_PAUSE = 5.0
 
@@ -56,6 +55,7 @@ class Run:
         database: Database,
         narrator: Narrator,
         endings: Endings,
+        pace: Pace,
         entitle: Callable[[], asyncio.Task[str]] | None,
     ) -> None:
         self._accepted = accepted
@@ -64,6 +64,7 @@ class Run:
         self._database = database
         self._narrator = narrator
         self._endings = endings
+        self._pace = pace
         # Begins to look for a better title.
         self._entitle = entitle if accepted.title else None
         self._title: asyncio.Task[str] | None = None
@@ -90,7 +91,8 @@ class Run:
         if self._stopped is not None:
             reading.cancel()
         try:
-            await self._narrate(reading)
+            with self._pace.writing():
+                await self._narrate(reading)
         except Superseded:
             log.warning("another replica has ended this generation", generation=self._accepted.generation.id)
             self.stop(Stop.INTERRUPTED)
@@ -116,10 +118,12 @@ class Run:
 
     async def _ask(self, asked: Prompt) -> None:
         self._answer.begin(asked)
-        async with aclosing(self._providers[self._accepted.model.provider].answer(asked)) as parts:
-            async for part in parts:
-                self._answer.take(part)
+        async with aclosing(self._providers[self._accepted.model.provider].answer(asked)) as answered:
+            async for parts in answered:
+                self._answer.take(parts)
                 self._news.set()
+                if not self._answer.finished:  # what comes behind a finish has no text
+                    await self._pace.rest()
 
     async def _fitted(self, asked: Prompt, other: Model) -> Prompt:
         """The prompt for another model: never longer than the one that tokens are held back for."""
@@ -139,17 +143,13 @@ class Run:
         self._news.set()
 
     async def _narrate(self, reading: asyncio.Task[None]) -> None:
-        """Tell readers what happens until the model is done: the text as it comes, batched."""
+        """Tell readers what happens until the model is done: the text as it is read."""
         await self._narrator.tell(_start(self._accepted))
         if self._accepted.title:
             await self._narrator.tell(GenerationEvent(title=chat_pb2.TitleChange(title=self._accepted.title)))
-        clock, soonest = asyncio.get_running_loop().time, 0.0
         while not reading.done():
             await self._news.wait()
-            if (pause := soonest - clock()) > 0:
-                await asyncio.wait([reading], timeout=pause)
             self._news.clear()
-            soonest = clock() + _BATCH
             await self._tell_news()
         await self._tell_news()
 
@@ -198,6 +198,8 @@ class _Answer:
         self._untold: list[GenerationEvent] = []
         self._usage: Usage | None = None
         self._finish = FinishReason.STOP
+        # Whether the model has said that it is done.
+        self.finished = False
         self._whole = False
 
     @property
@@ -222,20 +224,22 @@ class _Answer:
             usage=token_usage(used) if used else None,
         )
         self._untold.append(GenerationEvent(model_change=change))
-        self._model, self._usage, self._finish = other, None, FinishReason.STOP
+        self._model, self._usage, self._finish, self.finished = other, None, FinishReason.STOP, False
 
-    def take(self, part: Part) -> None:
-        match part:
-            case Text(text):
-                self._first_text = self._first_text or time.monotonic()
-                self._add(self._cleaner.feed(text))
-            case CallPiece():
-                self._first_text = self._first_text or time.monotonic()
-                self._untold.append(GenerationEvent(tool_call=self._calls.take(part)))
-            case Usage():
-                self._usage = part
-            case Finish(reason):
-                self._finish = reason
+    def take(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            match part:
+                case Text(text):
+                    self._first_text = self._first_text or time.monotonic()
+                    self.finished = False  # another attempt, if it was before
+                    self._add(self._cleaner.feed(text))
+                case CallPiece():
+                    self._first_text = self._first_text or time.monotonic()
+                    self._untold.append(GenerationEvent(tool_call=self._calls.take(part)))
+                case Usage():
+                    self._usage = part
+                case Finish(reason):
+                    self._finish, self.finished = reason, True
 
     def complete(self) -> None:
         """The model is done."""

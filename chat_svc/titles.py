@@ -70,12 +70,13 @@ class Titles:
     async def _ask(self, asked: Prompt, *, provider: Provider) -> _Said:
         said, cleaner = _Said(), Cleaner()
         try:
-            async with asyncio.timeout(_PATIENCE), aclosing(provider.answer(asked)) as parts:
-                async for part in parts:
-                    if isinstance(part, Text):
-                        said.texts.append(cleaner.feed(part.text))
-                    elif isinstance(part, Usage):
-                        said.usage = part
+            async with asyncio.timeout(_PATIENCE), aclosing(provider.answer(asked)) as answered:
+                async for parts in answered:
+                    for part in parts:
+                        if isinstance(part, Text):
+                            said.texts.append(cleaner.feed(part.text))
+                        elif isinstance(part, Usage):
+                            said.usage = part
                     if len(said.text) > _ENOUGH:
                         return said
                 said.whole = True

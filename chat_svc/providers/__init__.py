@@ -136,9 +136,10 @@ class ProviderError(Exception):
 class Provider(Protocol):
     """Somebody who runs models."""
 
-    def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
-        """The parts of an answer, a Finish among them; of several Usage the last counts. Raises ProviderError.
+    def answer(self, prompt: Prompt) -> AsyncGenerator[Sequence[Part], None]:
+        """The parts of an answer, as many at a time as have come; of several Usage the last counts.
 
+        A Finish is among them. Whoever takes a while before the next step finds more parts in it. Raises ProviderError.
         Cancelling the task that reads it, or closing it, ends the call to the provider at once.
         """
 

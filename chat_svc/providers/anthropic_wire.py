@@ -7,29 +7,28 @@ Usage: `input_tokens` are without the cached and cache-written ones, which ours 
 import asyncio
 import base64
 import importlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from chat_svc.models import Author, FinishReason
-from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage
+from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage, sse
 from chat_svc.providers.arguments import read_arguments
 from chat_svc.providers.refusals import refused
 
 if TYPE_CHECKING:
-    from anthropic import APIStatusError, AsyncAnthropic, AsyncStream
+    from anthropic import AsyncAnthropic, AsyncStream
     from anthropic.types import (
         ContentBlockParam,
         ImageBlockParam,
-        MessageDeltaUsage,
         MessageParam,
         RawMessageStreamEvent,
         ToolChoiceParam,
         ToolParam,
     )
-    from anthropic.types import Usage as MessageUsage
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
     {
@@ -69,15 +68,14 @@ class AnthropicWire:
         self._connect = connect
         self._made: AsyncAnthropic | None = None
 
-    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Sequence[Part], None]:
         """The parts of an answer; see `Provider`."""
         client = await self._client()
         with _translated():
-            async with await _ask(client, prompt) as stream:
-                reader = _Reader()
-                async for event in stream:
-                    for part in reader.parts(event):
-                        yield part
+            stream = await _ask(client, prompt)
+        async with stream, aclosing(sse.parts(stream.response, _Reader().parts)) as found:
+            async for parts in found:
+                yield parts
 
     async def prepare(self) -> None:
         """Have the SDK ready; see `Wire`."""
@@ -105,6 +103,7 @@ class AnthropicWire:
 
 
 async def _ask(client: "AsyncAnthropic", prompt: Prompt) -> "AsyncStream[RawMessageStreamEvent]":
+    """The stream as the SDK opens it; what it says we read ourselves, see `sse`."""
     from anthropic import omit
 
     return await client.messages.create(
@@ -171,29 +170,36 @@ class _Reader:
         # Their index counts blocks of all kinds, ours tool calls.
         self._calls: dict[int, int] = {}
 
-    def parts(self, event: "RawMessageStreamEvent") -> Iterator[Part]:
+    def parts(self, data: bytes) -> Iterator[Part]:
         """What one event says."""
-        match event.type:
+        event: Any = json.loads(data)  # see openai_wire
+        match event["type"]:
             case "message_start":
-                yield self._usage(event.message.usage)
-            case "content_block_start" if event.content_block.type == "tool_use":
-                index = self._calls[event.index] = len(self._calls)
-                yield CallPiece(index, event.content_block.id, event.content_block.name)
-            case "content_block_delta" if event.delta.type == "text_delta" and event.delta.text:
-                yield Text(event.delta.text)
-            case "content_block_delta" if event.delta.type == "input_json_delta" and event.delta.partial_json:
-                yield CallPiece(self._calls[event.index], arguments=event.delta.partial_json)
+                yield self._usage(event["message"]["usage"])
+            case "content_block_start" if event["content_block"]["type"] == "tool_use":
+                index = self._calls[event["index"]] = len(self._calls)
+                yield CallPiece(index, event["content_block"]["id"], event["content_block"]["name"])
+            case "content_block_delta":
+                yield from self._delta(event["index"], event["delta"])
             case "message_delta":
-                yield self._usage(event.usage)
-                if reason := event.delta.stop_reason:
+                yield self._usage(event["usage"])
+                if reason := event["delta"].get("stop_reason"):
                     yield Finish(_FINISH.get(reason, FinishReason.STOP))
+            case "error":
+                raise _said(event["error"])
 
-    def _usage(self, told: "MessageUsage | MessageDeltaUsage") -> Usage:
+    def _delta(self, index: int, delta: Any) -> Iterator[Part]:
+        if delta["type"] == "text_delta" and delta["text"]:
+            yield Text(delta["text"])
+        elif delta["type"] == "input_json_delta" and delta["partial_json"]:
+            yield CallPiece(self._calls[index], arguments=delta["partial_json"])
+
+    def _usage(self, told: Any) -> Usage:
         for name in _COUNTS:
-            if (count := getattr(told, name)) is not None:
-                self._counts[name] = count
-        if told.output_tokens_details:
-            self._reasoning = told.output_tokens_details.thinking_tokens
+            if (count := told.get(name)) is not None:
+                self._counts[name] = int(count)
+        if details := told.get("output_tokens_details"):
+            self._reasoning = int(details["thinking_tokens"])
         uncached, written, cached, output = (self._counts[name] for name in _COUNTS)
         return Usage(
             input_tokens=uncached + written + cached,
@@ -206,26 +212,26 @@ class _Reader:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the block's errors into ours."""
-    import httpx2
+    """Turn the errors of the block, which asks, into ours."""
     from anthropic import APIConnectionError, APIStatusError, APITimeoutError
 
     try:
         yield
-    except (APITimeoutError, httpx2.TimeoutException) as error:
+    except APITimeoutError as error:
         raise ProviderError("upstream_timeout", repr(error)) from error
-    except (APIConnectionError, httpx2.TransportError) as error:  # the latter in the midst of a stream
+    except APIConnectionError as error:
         raise ProviderError("upstream_unavailable", repr(error)) from error
     except APIStatusError as error:
-        raise _error(error) from error
-    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the SDK checks neither JSON nor shape
-        raise ProviderError("upstream_malformed", repr(error)) from error
+        if _overflows(str(error)):
+            raise ProviderError("context_overflow", str(error)) from error
+        raise refused(error.status_code, str(error), headers=error.response.headers) from error
 
 
-def _error(error: "APIStatusError") -> ProviderError:
-    """Ours for an error status, or for an error in the midst of a stream."""
-    if any(words in str(error) for words in _OVERFLOWS):
-        return ProviderError("context_overflow", str(error))
-    if error.response.is_success:
-        return ProviderError(_CODES.get(error.type or "", "upstream_rejected"), str(error))
-    return refused(error.status_code, str(error), headers=error.response.headers)
+def _said(error: Any) -> ProviderError:
+    """Ours for an error in the midst of a stream."""
+    code = "context_overflow" if _overflows(str(error)) else _CODES.get(error["type"], "upstream_rejected")
+    return ProviderError(code, str(error))
+
+
+def _overflows(detail: str) -> bool:
+    return any(words in detail for words in _OVERFLOWS)

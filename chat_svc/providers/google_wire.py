@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from chat_svc.models import Author, FinishReason
 from chat_svc.providers import Call, CallPiece, Finish, Part, Prompt, ProviderError, Result, Text, Turn, Usage
@@ -64,8 +64,6 @@ _TOOL_MODES: Mapping[str, str] = MappingProxyType({"auto": "AUTO", "none": "NONE
 # made, or another one has, they take this instead. https://ai.google.dev/gemini-api/docs/thought-signatures
 _UNSIGNED = b"skip_thought_signature_validator"
 
-_Chunks: TypeAlias = "asyncio.Queue[GenerateContentResponse | None]"
-
 
 class GoogleWire:
     """Google behind a base URL without a version; `version` is that of their API, such as `v1beta`.
@@ -81,20 +79,25 @@ class GoogleWire:
         self._made: Client | None = None
         self._http: httpx2.AsyncClient | None = None
 
-    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Sequence[Part], None]:
         """The parts of an answer; see `Provider`.
 
         Neither leaving the SDK's stream nor closing it ends the call, only cancelling the task that reads it does.
         """
         client = await self._client()
-        chunks: _Chunks = asyncio.Queue()
-        reading = asyncio.create_task(_read(client, prompt, chunks))
+        waiting: list[Part] = []
+        news = asyncio.Event()
+        reading = asyncio.create_task(_read(client, prompt, waiting, news))
+        reading.add_done_callback(lambda _: news.set())
         try:
-            reader = _Reader()
+            while waiting or not reading.done():
+                await news.wait()
+                news.clear()
+                if waiting:
+                    found = waiting.copy()
+                    waiting.clear()
+                    yield found
             with _translated():
-                while chunk := await chunks.get():
-                    for part in reader.parts(chunk):
-                        yield part
                 await reading
         finally:
             reading.cancel()
@@ -130,13 +133,13 @@ class GoogleWire:
         request.extensions["timeout"] = {"connect": self._connect.total_seconds()}
 
 
-async def _read(client: "Client", prompt: Prompt, chunks: _Chunks) -> None:
-    """Put what comes into `chunks`, and None when no more will come."""
-    try:
-        async for chunk in await _ask(client, prompt):
-            chunks.put_nowait(chunk)
-    finally:
-        chunks.put_nowait(None)
+async def _read(client: "Client", prompt: Prompt, waiting: list[Part], news: asyncio.Event) -> None:
+    """Add what comes to what is waiting."""
+    reader = _Reader()
+    async for chunk in await _ask(client, prompt):
+        for part in reader.parts(chunk):
+            waiting.append(part)
+            news.set()
 
 
 async def _ask(client: "Client", prompt: Prompt) -> "AsyncIterator[GenerateContentResponse]":

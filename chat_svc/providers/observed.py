@@ -5,7 +5,7 @@ https://github.com/open-telemetry/semantic-conventions-genai
 """
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -42,14 +42,15 @@ class Observed:
         self._name = name
         self._provider = provider
 
-    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Sequence[Part], None]:
         """The parts of an answer; see `Provider`."""
         answer = _Answer(self._name, prompt.model, _begun(self._name, prompt))
         try:
-            async with aclosing(self._provider.answer(prompt)) as parts:
-                async for part in parts:
-                    answer.take(part)
-                    yield part
+            async with aclosing(self._provider.answer(prompt)) as answered:
+                async for parts in answered:
+                    for part in parts:
+                        answer.take(part)
+                    yield parts
             answer.outcome = "done"
         except ProviderError as error:
             answer.outcome = error.code

@@ -6,16 +6,17 @@ Usage: `prompt_tokens` include the cached ones and `completion_tokens` the reaso
 import asyncio
 import base64
 import importlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from chat_svc.models import Author, FinishReason
-from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage
-from chat_svc.providers.refusals import refused
+from chat_svc.providers import CallPiece, Finish, Image, Part, Prompt, ProviderError, Text, Tool, Turn, Usage, sse
+from chat_svc.providers.refusals import refused, took_too_long
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream, OpenAIError
@@ -45,8 +46,6 @@ _CODES: Mapping[str | None, str] = MappingProxyType(
         "insufficient_quota": "upstream_unauthorized",
     }
 )
-# What comes of chunks that are no JSON, or of another shape or size: the SDK checks none of that.
-_UNREADABLE = (ArithmeticError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class OpenAIWire:
@@ -61,14 +60,14 @@ class OpenAIWire:
         self._connect = connect
         self._made: AsyncOpenAI | None = None
 
-    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Sequence[Part], None]:
         """The parts of an answer; see `Provider`."""
         client = await self._client()
         with _translated():
-            async with await _ask(client, prompt) as stream:
-                async for chunk in stream:
-                    for part in _parts(chunk):
-                        yield part
+            stream = await _ask(client, prompt)
+        async with stream, aclosing(sse.parts(stream.response, _parts)) as found:
+            async for parts in found:
+                yield parts
 
     async def prepare(self) -> None:
         """Have the SDK ready; see `Wire`."""
@@ -104,7 +103,7 @@ def _import_sdk() -> None:
 
 
 async def _ask(client: "AsyncOpenAI", prompt: Prompt) -> "AsyncStream[object]":
-    """The chunks as plain JSON: to make the SDK's models of them costs more than all else that a token costs here."""
+    """The stream as the SDK opens it; what it says we read ourselves, see `sse`."""
     from openai import AsyncStream
 
     return await client.post(
@@ -181,8 +180,11 @@ def _tool_choice(choice: str) -> "ChatCompletionToolChoiceOptionParam":
     return {"type": "function", "function": {"name": choice}}
 
 
-def _parts(chunk: Any) -> Iterator[Part]:
+def _parts(data: bytes) -> Iterator[Part]:
     """What one chunk says. A refusal is what the model has to say, so it is the answer."""
+    chunk: Any = json.loads(data)  # the one reader of JSON here that takes half a surrogate pair
+    if error := chunk.get("error"):
+        raise _said(error)
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or {}
         if text := delta.get("content") or delta.get("refusal"):
@@ -209,30 +211,23 @@ def _usage(told: Mapping[str, Any]) -> Usage:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the block's errors into ours."""
+    """Turn the errors of the block, which asks, into ours."""
     from openai import APIConnectionError, APITimeoutError, OpenAIError
 
     try:
         yield
     except APITimeoutError as error:
         raise ProviderError(
-            "upstream_timeout" if _took_too_long(error) else "upstream_unavailable", str(error)
+            "upstream_timeout" if took_too_long(error) else "upstream_unavailable", str(error)
         ) from error
     except APIConnectionError as error:
         raise ProviderError("upstream_unavailable", str(error)) from error
     except OpenAIError as error:
         raise _error(error) from error
-    except _UNREADABLE as error:
-        raise ProviderError("upstream_malformed", repr(error)) from error
-
-
-def _took_too_long(error: BaseException | None) -> bool:
-    """Whether a time-out is behind it: the SDK takes every connection that aiohttp loses for one."""
-    return error is not None and (isinstance(error, TimeoutError) or _took_too_long(error.__cause__))
 
 
 def _error(error: "OpenAIError") -> ProviderError:
-    """Ours for an error status, or for an error in the midst of a stream."""
+    """Ours for an error status."""
     from openai import APIError, APIStatusError
 
     if isinstance(error, APIError) and (code := _CODES.get(error.code) or _CODES.get(error.type)):
@@ -240,3 +235,10 @@ def _error(error: "OpenAIError") -> ProviderError:
     if isinstance(error, APIStatusError):
         return refused(error.status_code, str(error), headers=error.response.headers)
     return ProviderError("upstream_unavailable", str(error))
+
+
+def _said(error: Any) -> ProviderError:
+    """Ours for an error in the midst of a stream."""
+    known = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
+    code = next((_CODES[name] for name in known if name in _CODES), "upstream_unavailable")
+    return ProviderError(code, str(error))

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,14 +41,14 @@ class Patient:
         self._wire = wire
         self._patience = patience
 
-    async def answer(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Sequence[Part], None]:
         """The parts of an answer; see `Provider`. After the first text or tool call there is no further attempt."""
         watch = _Watch(self._patience)
         for pause in (*self._patience.pauses, None):
             try:
-                async with aclosing(self._wire.answer(prompt)) as parts:
-                    while part := await watch.next(parts):
-                        yield part
+                async with aclosing(self._wire.answer(prompt)) as answered:
+                    while parts := await watch.next(answered):
+                        yield parts
                 watch.check_end()
                 return
             except ProviderError as error:
@@ -72,19 +72,24 @@ class _Watch:
         self._started = False
         self._finish: FinishReason | None = None
 
-    async def next(self, parts: AsyncGenerator[Part, None]) -> Part | None:
-        """The next part; None at the end of the stream. Raises ProviderError when it does not come in time."""
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                part = await anext(parts, None)
-        except TimeoutError as error:
-            raise ProviderError("upstream_timeout", "nothing came in time") from error
-        self._started = self._started or isinstance(part, Text | CallPiece)
-        if isinstance(part, Finish):
-            self._finish = part.reason
+    async def next(self, answered: AsyncGenerator[Sequence[Part], None]) -> Sequence[Part]:
+        """The next parts; none at the end of the stream. Raises ProviderError when they do not come in time.
+
+        Time counts from here, so that whoever was slow to ask for them has as much of it.
+        """
         if self._started:
             self._deadline = min(self._clock() + self._idle, self._end)
-        return part
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                parts = await anext(answered, None) or ()
+        except TimeoutError as error:
+            raise ProviderError("upstream_timeout", "nothing came in time") from error
+        for part in parts:
+            if isinstance(part, Text | CallPiece):
+                self._started = True
+            elif isinstance(part, Finish):
+                self._finish = part.reason
+        return parts
 
     def check_end(self) -> None:
         """Raises ProviderError when the stream has ended without an answer."""

@@ -1,4 +1,4 @@
-"""What an HTTP error of a provider means, the same on every wire."""
+"""What an HTTP error of a provider means, or a lost connection: the same on every wire."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,11 @@ def refused(status: int, detail: str, *, headers: Mapping[str, str]) -> Provider
     if code is None:
         code = "upstream_unavailable" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "upstream_rejected"
     return ProviderError(code, detail, retry_after=_retry_after(headers))
+
+
+def took_too_long(error: BaseException | None) -> bool:
+    """Whether a time-out is behind it: OpenAI's SDK takes every connection that aiohttp loses for one."""
+    return error is not None and (isinstance(error, TimeoutError) or took_too_long(error.__cause__))
 
 
 def _retry_after(headers: Mapping[str, str]) -> timedelta:

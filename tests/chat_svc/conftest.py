@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import httpx  # noqa: F401 -- whole, before Google's SDK imports it in a thread and OpenAI's looks into what there is of it
+import anthropic  # noqa: F401 -- the SDKs: importing them takes longer on a busy machine than a call's deadline
+import google.genai  # noqa: F401
+import openai  # noqa: F401
 import pytest
 from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceStub

@@ -11,12 +11,13 @@ from aiohttp import web
 
 @dataclass
 class Scripted:
-    """Where it is, and the headers, paths and bodies that it was asked with."""
+    """Where it is, and the headers, paths, bodies and connections that it was asked with."""
 
     url: str = ""
     paths: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    connections: list[object] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -28,6 +29,7 @@ async def answering(*answers: tuple[int, Any]) -> AsyncIterator[Scripted]:
         scripted.paths.append(request.path)
         scripted.headers.append(request.headers)
         scripted.bodies.append(await request.json())
+        scripted.connections.append(request.transport)
         status, body = left.pop(0)
         if isinstance(body, str | bytes):
             data = body.encode() if isinstance(body, str) else body

@@ -33,7 +33,7 @@ def google(at: Scripted, *, version: str = "v1beta") -> GoogleWire:
 
 async def answer(wire: Provider) -> list[Part]:
     try:
-        return [part async for part in wire.answer(PROMPT)]
+        return [part async for parts in wire.answer(PROMPT) for part in parts]
     finally:
         await wire.close()
 
@@ -185,3 +185,35 @@ async def test_what_cannot_be_read_is_malformed(wire: Wire, said: str | bytes) -
         error = await failure(wire(upstream))
 
     assert error.code == "upstream_malformed"
+
+
+@pytest.mark.parametrize(("wire", "said"), [(openai, OPENAI), (anthropic, ANTHROPIC), (google, GOOGLE)])
+async def test_what_came_before_an_error_is_given_first(wire: Wire, said: str) -> None:
+    given: list[Part] = []
+
+    async with answering((200, f"{said}event: message_stop\ndata: nonsense\n\n")) as upstream:
+        provider = wire(upstream)
+        with pytest.raises(ProviderError, match="upstream_malformed"):
+            await _take(provider, given)
+        await provider.close()
+
+    assert Text("yes") in given
+
+
+async def test_a_connection_is_used_again_after_an_answer_that_ended_as_openais_do() -> None:
+    given: list[Part] = []
+
+    async with answering(*[(200, f"{OPENAI}data: [DONE]\n\n")] * 2) as upstream:
+        wire = openai(upstream)
+        for _ in range(2):
+            await _take(wire, given)
+        await wire.close()
+
+    assert len(given) == 6
+    assert upstream.connections[0] is upstream.connections[1]
+
+
+async def _take(wire: Provider, given: list[Part]) -> None:
+    """Ask, and add what comes to what was given."""
+    async for parts in wire.answer(PROMPT):
+        given += parts
