@@ -6,16 +6,19 @@ Whoever reads for a caller names the owner: what is somebody else's is not found
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Integer,
     Label,
     ScalarSelect,
     Select,
     Text,
     UnaryExpression,
+    bindparam,
     case,
     cast,
     delete,
@@ -208,14 +211,20 @@ async def newest_of_branch(session: AsyncSession, leaf_id: str, *, conversation_
 
 async def history(session: AsyncSession, message_id: str, *, size: int, each: int) -> Sequence[Message]:
     """The message and those before it, newest first, until about that many bytes with `each` more a message."""
+    return (await session.scalars(_history(), {"leaf": message_id, "size": size, "each": each})).all()
+
+
+@cache
+def _history() -> Select[Message]:
+    """The query of `history`, made once: SQLAlchemy takes longer to make it than PostgreSQL to answer."""
+    each, size = bindparam("each", type_=Integer), bindparam("size", type_=Integer)
     spent = (_bytes(Message) + each).label("spent")
-    branch = select(Message.id, Message.parent_id, spent).where(Message.id == message_id).cte(recursive=True)
+    branch = select(Message.id, Message.parent_id, spent).where(Message.id == bindparam("leaf")).cte(recursive=True)
     parent = aliased(Message)
     before = select(parent.id, parent.parent_id, branch.c.spent + _bytes(parent) + each)
     before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < size)
     branch = branch.union_all(before)
-    query = select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
-    return (await session.scalars(query)).all()
+    return select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
 
 
 async def message_of(session: AsyncSession, generation: Generation) -> Message | None:
