@@ -85,7 +85,6 @@ async def outbox(new_database: Callable[[], Awaitable[str]]) -> AsyncIterator[tu
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_whatever_is_killed_and_whenever_the_views_tell_the_truth(
     broker: Supervised, outbox: tuple[str, Database], tmp_path: Path
 ) -> None:

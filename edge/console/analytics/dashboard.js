@@ -219,19 +219,24 @@ function draw(panel, labels, datasets) {
   charts.get(panel)?.destroy();
   const style = getComputedStyle(document.body);
   const format = panel.format ?? number;
+  // Names lie beside their bars, where a phone has room for them.
+  const lies = Boolean(panel.key);
+  panel.plot.classList.toggle("long", lies && labels.length > 6);
   const axis = { grid: { color: "rgba(128, 128, 128, .2)" }, ticks: { color: style.color, maxRotation: 0, autoSkipPadding: 12 }, stacked: Boolean(panel.stacked) };
+  const figures = { ...axis, beginAtZero: true, ticks: { ...axis.ticks, callback: (value) => format(value) } };
   charts.set(panel, new Chart(panel.canvas, {
     type: panel.line ? "line" : "bar",
-    data: { labels, datasets },
+    data: { labels: lies ? labels.map((label) => label.split(": ")) : labels, datasets },
     options: {
       animation: false,
       responsive: true,
       maintainAspectRatio: false,
-      interaction: { mode: "index", intersect: false },
-      scales: { x: axis, y: { ...axis, beginAtZero: true, ticks: { ...axis.ticks, callback: (value) => format(value) } } },
+      indexAxis: lies ? "y" : "x",
+      interaction: { mode: "index", axis: lies ? "y" : "x", intersect: false },
+      scales: lies ? { x: figures, y: { ...axis, ticks: { ...axis.ticks, autoSkip: false } } } : { x: axis, y: figures },
       plugins: {
         legend: { display: datasets.length > 1, labels: { color: style.color, boxWidth: 12 } },
-        tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${format(item.raw)}` } },
+        tooltip: { callbacks: { title: ([item]) => labels[item.dataIndex], label: (item) => `${item.dataset.label}: ${format(item.raw)}` } },
       },
     },
   }));
