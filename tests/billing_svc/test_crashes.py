@@ -20,6 +20,7 @@ from tests.billing_svc.conftest import Billing, Start
 from tests.billing_svc.customer import Customer
 from tests.billing_svc.process import apart
 from tests.billing_svc.stripe_side import StripeSide
+from tests.billing_svc.travel import Travel
 from tests.callers import refusal
 from tests.waiting import until
 
@@ -178,6 +179,36 @@ async def test_one_that_is_killed_while_it_subscribes_and_changes_a_plan_does_ea
     assert len(await stripe_side.subscriptions(new.id)) == len(await stripe_side.subscriptions(old.id)) == 1
     assert [len((await each.invoices()).invoices) for each in (new, old)] == [1, 2]
     assert [(await each.entitlements()).plan_id for each in (new, old)] == ["pro", "team"]
+
+
+async def test_one_that_is_killed_while_it_cancels_ends_what_stripe_has_ended_and_nothing_else(
+    settings: BillingSettings, billing: Billing, stripe_side: StripeSide
+) -> None:
+    """Killed before Stripe has done it, when asking again does it, and after that, when a webhook brings it."""
+    kept, ended = billing.customer(), billing.customer()
+    made = {each.id: await each.subscribe("pro") for each in (kept, ended)}
+    async with apart(settings) as (process, doomed):
+        asking = []
+        for customer, effect in ((kept, "stall"), (ended, "hold")):
+            path = f"/v1/subscriptions/{(await stripe_side.subscriptions(customer.id))[0].id}"
+            await stripe_side.spoil(path, effect)
+            asking.append(asyncio.create_task(Customer(doomed.stub, customer.id).cancel(made[customer.id], now=True)))
+            await _held(stripe_side, path)
+        await process.kill()
+        await asyncio.gather(*asking, return_exceptions=True)
+    before = await kept.subscription(made[kept.id].id)
+    await Travel(billing, stripe_side, ended).tell()
+
+    async def told() -> pb.Subscription | None:
+        found = await ended.subscription(made[ended.id].id)
+        return found if found.status == pb.SUBSCRIPTION_STATUS_CANCELED else None
+
+    await until(told)
+    again = await kept.cancel(made[kept.id], now=True)
+
+    assert (before.status, again.status) == (pb.SUBSCRIPTION_STATUS_ACTIVE, pb.SUBSCRIPTION_STATUS_CANCELED)
+    assert [(await each.entitlements()).plan_id for each in (kept, ended)] == ["free", "free"]
+    assert [len((await each.invoices()).invoices) for each in (kept, ended)] == [1, 1]
 
 
 async def _has(stripe_side: StripeSide, user_id: str, amount: int) -> bool:
