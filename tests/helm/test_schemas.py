@@ -89,5 +89,30 @@ async def test_wrong_values_are_refused(values: Mapping[str, Any], said: str, cl
     assert said in str(caught.value)
 
 
+# Each looks like a number, a truth or YAML of its own.
+ODD: Mapping[str, Any] = {
+    "publicPaths": ["/api, pathType: Exact"],
+    "secrets": {"existingSecret": "123"},
+    "migrations": {"mode": "job"},
+    "externalSecrets": {"enabled": True, "key": "a: b}", "storeRef": {"name": "1", "kind": "SecretStore"}},
+    "cloudnativePg": {"enabled": True, "storage": {"size": "1", "storageClass": "0x10"}},
+    "altinity": {"enabled": True, "passwordKey": "a: b", "storage": {"size": "1", "storageClass": "yes"}},
+    "ingress": {"enabled": True, "className": "1e3", "tlsSecret": "true"},
+    "gateway": {"enabled": True, "parentRefs": [{"name": "1"}]},
+    "mtls": {"enabled": True, "issuerRef": {"name": "1"}, "trustDomain": "a, b", "duration": "1", "renewBefore": "0"},
+    "monitoring": {"serviceMonitor": {"enabled": True, "interval": "0"}},
+    "defaults": {"priorityClassName": "123"},
+}
+
+
+async def test_texts_stay_texts_whatever_they_look_like(cluster: ApiServer) -> None:
+    documents = await rendered(cluster, {**LEAST, **ODD})
+
+    [ingress] = [each for each in documents if each["kind"] == "Ingress"]
+    paths = {path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]}
+    assert paths == {"/api, pathType: Exact"}
+    assert [found for each in documents if (found := Schemas.of(36).refusals(each))] == []
+
+
 async def test_a_parent_chart_may_hand_its_own_values_down(cluster: ApiServer) -> None:
     assert await rendered(cluster, {**LEAST, "global": {"anything": 1}, "enabled": True})

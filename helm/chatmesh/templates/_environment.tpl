@@ -73,13 +73,13 @@ CLICKHOUSE_CLUSTER: chatmesh
 
 {{- define "chatmesh.secretKey" -}}
 - name: {{ .variable }}
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}{{ if .optional }}, optional: true{{ end }}}}
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}{{ if .optional }}, optional: true{{ end }}}}
 {{- end }}
 
 {{- /* What migrating the tables of all services, or of one (`only`), needs; whole, because a hook has nothing of the release. */ -}}
 {{- define "chatmesh.migrationContainer" -}}
 name: migrate
-image: {{ include "chatmesh.image" .root }}
+image: {{ include "chatmesh.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args: {{ concat (list "-m" "mesh" "migrate") .only | toJson }}
 env:

@@ -11,7 +11,7 @@ securityContext: {{- include "chatmesh.podSecurity" . | nindent 2 }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .service.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- range $field := list "nodeSelector" "tolerations" "affinity" }}
 {{- with index $.service $field }}
@@ -34,7 +34,7 @@ initContainers:
 {{- end }}
 containers:
   - name: {{ .name }}
-    image: {{ include "chatmesh.image" .root }}
+    image: {{ include "chatmesh.image" .root | quote }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
     args: ["-m", {{ .service.module | quote }}]
     envFrom: [{configMapRef: {name: {{ include "chatmesh.fullname" .root }}-{{ .name }}}}]
