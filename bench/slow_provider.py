@@ -1,17 +1,22 @@
 """A model's provider for measurements: OpenAI's wire, the first token at once, the others at a fixed pace.
 
-`python -m bench.slow_provider PORT TOKENS PACE`: answers of TOKENS tokens, PACE of them a second. It looks at no
-more of a request than where it ends, so that the machine is left to what is measured.
+`python -m bench.slow_provider PORT PACE`: answers of PACE tokens a second, of so many as the question asks for in the
+words "200 tokens". It looks at no more of a request and makes no token twice, so that the machine is left to what is
+measured.
 """
 
 import asyncio
 import json
+import re
 import sys
+from collections.abc import Sequence
 from typing import cast
 
 import uvloop
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+_ASKED = re.compile(rb"(\d+) tokens")
+_MOST = 2000  # tokens of an answer
 _READY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -33,12 +38,11 @@ def _chunk(data: bytes) -> bytes:
 class _Connection(asyncio.Protocol):
     """One request at a time; the answer goes on until it is whole or the client has gone."""
 
-    def __init__(self, tokens: list[bytes], end: bytes, pause: float) -> None:
+    def __init__(self, tokens: Sequence[bytes], pause: float) -> None:
         self._tokens = tokens
-        self._end = end
         self._pause = pause
         self._received = b""
-        self._next = 0
+        self._next = self._asked = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,13 +62,15 @@ class _Connection(asyncio.Protocol):
         if head.startswith(b"GET"):  # whoever waits until it is up
             self._transport.write(_READY)
             return
+        asked = _ASKED.search(body)
+        self._asked = int(asked[1]) if asked else 0
         self._next, self._due = 0, asyncio.get_running_loop().time()
         self._transport.write(_HEAD)
         self._say()
 
     def _say(self) -> None:
-        if self._next == len(self._tokens):
-            self._transport.write(self._end)
+        if self._next == self._asked:
+            self._transport.write(_end(self._asked))
             return
         self._transport.write(self._tokens[self._next])
         self._next += 1
@@ -72,17 +78,20 @@ class _Connection(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_at(self._due, self._say)
 
 
-async def _serve(port: int, tokens: int, pace: int) -> None:
+def _end(tokens: int) -> bytes:
     usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": 10 + tokens}}
     ends = [_event(finish="stop"), _chunk(b"data: " + json.dumps(usage).encode() + b"\n\n")]
-    end = b"".join([*ends, _chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n"])
-    texts = [_event(text=token(number)) for number in range(tokens)]
+    return b"".join([*ends, _chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n"])
+
+
+async def _serve(port: int, pace: int) -> None:
+    tokens = [_event(text=token(number)) for number in range(_MOST)]
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: _Connection(texts, end, 1 / pace), "127.0.0.1", port, backlog=4096, reuse_address=True
+        lambda: _Connection(tokens, 1 / pace), "127.0.0.1", port, backlog=4096, reuse_address=True
     )
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(*map(int, sys.argv[1:4])))
+    uvloop.run(_serve(*map(int, sys.argv[1:3])))

@@ -38,7 +38,7 @@ class StreamsRig:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, people: int, tokens: int, pace: int) -> AsyncIterator[StreamsRig]:
+async def running(folder: Path, *, people: int, pace: int) -> AsyncIterator[StreamsRig]:
     """Start it all; raises LocalError."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, most), most))
@@ -67,7 +67,7 @@ async def running(folder: Path, *, people: int, tokens: int, pace: int) -> Async
             return started
 
         keys = await start("keys", "bench.backend", "PORT", key.x)
-        provider = await start("provider", "bench.slow_provider", "PORT", str(tokens), str(pace))
+        provider = await start("provider", "bench.slow_provider", "PORT", str(pace))
         auth = f"127.0.0.1:{port_of(keys)}"
         chat = await start(
             "chat",
