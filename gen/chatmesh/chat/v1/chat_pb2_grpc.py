@@ -219,6 +219,7 @@ class ChatServiceServicer:
         NOT_FOUND: no such message, or it is not the caller's.
         FAILED_PRECONDITION: the message is not an answer (reason NOT_AN_ANSWER), or no model is set up at all (NO_MODEL).
         INVALID_ARGUMENT: the model is unknown (reason MODEL_UNKNOWN) or not set up (MODEL_UNAVAILABLE).
+        422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         PERMISSION_DENIED: the caller's plan does not include the model (reason MODEL_NOT_IN_PLAN).
         RESOURCE_EXHAUSTED: the plan's tokens (reason QUOTA_EXCEEDED; the details say `limit`, `used`, `reserved` and
         `reset_time`) or its answers at the same time (TOO_MANY_GENERATIONS) are used up.
