@@ -35,12 +35,12 @@ def bill(usage: Usage | None, *, prompt: Prompt | None, text: str, model: Model 
     """
     if not text and (usage is None or not whole):
         return Bill(usage=NOTHING, cost_micros=0, estimated=False)
-    counted = usage
-    usage = _estimate(prompt, text) if counted is None else _plausible(counted, model)
-    estimated = usage != counted or not whole
+    told = _estimate(prompt, text) if usage is None else usage
     if not whole:
-        usage = replace(usage, output_tokens=max(usage.output_tokens, estimated_tokens([text])))
-    return Bill(usage=usage, cost_micros=cost_micros(usage, model) if model else 0, estimated=estimated)
+        told = replace(told, output_tokens=max(told.output_tokens, estimated_tokens([text])))
+    charged = _plausible(told, model)
+    cost = cost_micros(charged, model) if model else 0
+    return Bill(usage=charged, cost_micros=cost, estimated=charged != usage or not whole)
 
 
 def cost_micros(usage: Usage, model: Model) -> int:

@@ -5,8 +5,12 @@ from collections.abc import Iterable, Sequence
 from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 
-from chat_svc.providers import Call, CallPiece
+from chat_svc.providers import Call, CallPiece, ProviderError
 from chat_svc.texts import clean
+
+# Characters of an answer's text, and of its calls. No model writes as many; a provider that does not end would fill the
+# memory, and a page that shows the answer must fit into a gRPC message.
+MOST_WRITTEN = 2_000_000
 
 
 class CallPieces:
@@ -15,14 +19,18 @@ class CallPieces:
     def __init__(self) -> None:
         self._calls: dict[int, chat_pb2.ToolCall] = {}
         self._signatures: dict[int, str] = {}
+        self._length = 0
 
     def take(self, piece: CallPiece) -> chat_pb2.ToolCallDelta:
-        """Take the next piece in, and give it as the event that tells of it."""
+        """Take the next piece in, and give it as the event that tells of it. Raises ProviderError without an end."""
         delta = chat_pb2.ToolCallDelta(
             index=piece.index, id=clean(piece.id), name=clean(piece.name), arguments=clean(piece.arguments)
         )
         call = self._calls.setdefault(piece.index, chat_pb2.ToolCall(id=delta.id, name=delta.name))
         call.arguments += delta.arguments
+        self._length += len(delta.arguments)
+        if self._length > MOST_WRITTEN:
+            raise ProviderError("upstream_truncated", "the tool calls have no end")
         if piece.signature:
             self._signatures[piece.index] = piece.signature
         return delta

@@ -14,7 +14,7 @@ from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 
 from chat_svc import prompt
 from chat_svc.accounting import Bill, bill, cost_micros
-from chat_svc.calls import CallPieces, merged
+from chat_svc.calls import MOST_WRITTEN, CallPieces, merged
 from chat_svc.catalogue import Model
 from chat_svc.endings import Endings, Outcome, closing, token_usage
 from chat_svc.fallbacks import next_model
@@ -194,6 +194,7 @@ class _Answer:
         self._first_text: float | None = None
         self._cleaner = Cleaner()
         self._texts: list[str] = []
+        self._length = 0
         self._calls = CallPieces()
         self._untold: list[GenerationEvent] = []
         self._usage: Usage | None = None
@@ -253,6 +254,9 @@ class _Answer:
 
     def _add(self, text: str) -> None:
         if text:
+            self._length += len(text)
+            if self._length > MOST_WRITTEN:
+                raise ProviderError("upstream_truncated", "the answer has no end")
             self._texts.append(text)
             self._untold.append(GenerationEvent(delta=chat_pb2.Delta(text=text)))
 

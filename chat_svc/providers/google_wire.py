@@ -60,8 +60,8 @@ _WRONG_KEY = "API_KEY_INVALID"
 _RETRY_DELAY = re.compile(r"'retryDelay': '([0-9.]+)s'")
 
 _TOOL_MODES: Mapping[str, str] = MappingProxyType({"auto": "AUTO", "none": "NONE", "required": "ANY"})
-# They sign the thoughts behind the first call of an answer and want that back; where it is not known (of another model's
-# calls, and in completions) they take this instead. https://ai.google.dev/gemini-api/docs/thought-signatures
+# They sign the thoughts behind the first call of an answer and want that back; where it is not known (of another
+# model's calls, and in completions) they take this instead. https://ai.google.dev/gemini-api/docs/thought-signatures
 _UNSIGNED = b"skip_thought_signature_validator"
 
 

@@ -158,8 +158,9 @@ async def test_a_first_text_that_does_not_come_is_a_timeout(start: Start, provid
     assert not any(request.completed for request in provider.requests)
 
 
-async def test_an_answer_without_end_is_a_timeout(start: Start, provider: LLMock) -> None:
-    provider.reply("word " * 2000, times=3).pace(50)
+async def test_an_answer_without_end_is_a_timeout(start: Start, one: Replica, provider: LLMock) -> None:
+    await of_each(one)  # the SDKs are imported by then, which may take longer than the answer here
+    provider.reset().reply("word " * 2000, times=3).pace(50)
 
     async with start(model_total_timeout=5) as replica:
         for events in await of_each(replica):
@@ -264,6 +265,25 @@ async def test_figures_that_cannot_be_break_no_answer_and_use_no_plan_up(start: 
     assert (answered.state, answered.text) == (pb.STATE_DONE, "yes")
     assert (answered.usage.input_tokens, answered.usage.output_tokens) == (0, 1024)  # what the model writes at most
     assert (answered.usage.reasoning_tokens, answered.usage.estimated) == (7, True)
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [{"content": "x" * 2_000_000}, {"tool_calls": [{"index": 0, "function": {"arguments": "x" * 2_000_001}}]}],
+    ids=["text", "call"],
+)
+async def test_an_answer_without_end_is_cut_off_and_charged_up_to_what_the_model_writes(
+    start: Start, endless: dict[str, object]
+) -> None:
+    said = stream({"choices": [{"delta": {"content": "yes"}}]}, {"choices": [{"delta": endless}]})
+    async with answering((200, said)) as upstream, start(local_model_url=f"{upstream.url}/v1") as replica:
+        user = User(replica.stub)
+        events = [event async for event in user.stream(provider="local")]
+        answer = (await user.messages(events[0].message_start.conversation_id)).messages[-1]
+
+    assert events[-1].error.code == "upstream_truncated"
+    assert (text(events), answer.text, len(answer.tool_calls)) == ("yes", "yes", 0)
+    assert 0 < answer.usage.output_tokens <= 1024
 
 
 async def test_a_message_of_nothing_but_nul_is_refused(user: User) -> None:
