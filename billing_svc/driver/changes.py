@@ -1,17 +1,19 @@
 """Changes of subscriptions at Stripe: now with what they cost, later by a schedule, and taken back."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import stripe
 from stripe import V1Services
 from stripe.params import (
     InvoiceCreatePreviewParams,
+    SubscriptionScheduleUpdateParams,
     SubscriptionScheduleUpdateParamsPhaseDiscount,
     SubscriptionUpdateParams,
 )
 
-from billing_svc.driver.errors import Challenged, translated
+from billing_svc.driver.errors import Challenged, Meanwhile, translated
 from billing_svc.driver.prices import Prices
 from billing_svc.driver.subscriptions import Order
 from svckit.errors import FailedPrecondition
@@ -79,7 +81,7 @@ class Changes:
                 await self._stripe.subscriptions.update_async(subscription, params, options)
 
     async def later(self, subscription: str, order: Order, *, key: str) -> None:
-        """Have the order follow when the running period ends, in place of what was to follow."""
+        """Have the order follow when the running period ends, in place of what was to follow. Raises Meanwhile."""
         price = await self._price(order)
         with translated():
             theirs = await self._stripe.subscriptions.retrieve_async(subscription)
@@ -89,58 +91,84 @@ class Changes:
             discounts: list[SubscriptionScheduleUpdateParamsPhaseDiscount] = [
                 {"discount": _id(each)} for each in theirs.discounts
             ]
-            await self._stripe.subscription_schedules.update_async(
-                schedule.id,
-                {
-                    "end_behavior": "release",
-                    "proration_behavior": "none",
-                    "metadata": {"plan_id": order.plan.id, "interval": order.interval},
-                    "phases": [
-                        {
-                            "start_date": running.start_date,
-                            "end_date": running.end_date,
-                            "items": [{"price": theirs.items.data[0].price.id}],
-                            "discounts": discounts,
-                        },
-                        {
-                            "items": [{"price": price}],
-                            "duration": {"interval": order.interval, "interval_count": 1},
-                            "discounts": discounts,
-                        },
-                    ],
-                },
-            )
+            params: SubscriptionScheduleUpdateParams = {
+                "end_behavior": "release",
+                "proration_behavior": "none",
+                "metadata": {"plan_id": order.plan.id, "interval": order.interval},
+                "phases": [
+                    {
+                        "start_date": running.start_date,
+                        "end_date": running.end_date,
+                        "items": [{"price": theirs.items.data[0].price.id}],
+                        "discounts": discounts,
+                    },
+                    {
+                        "items": [{"price": price}],
+                        "duration": {"interval": order.interval, "interval_count": 1},
+                        "discounts": discounts,
+                    },
+                ],
+            }
+            try:
+                await self._stripe.subscription_schedules.update_async(schedule.id, params)
+            except stripe.InvalidRequestError as error:
+                now = await self._stripe.subscriptions.retrieve_async(subscription)
+                if now.schedule == schedule.id:
+                    raise
+                raise Meanwhile from error
 
     async def release(self, subscription: str) -> None:
         """Let nothing follow, if something was to."""
         with translated():
             theirs = await self._stripe.subscriptions.retrieve_async(subscription)
             if theirs.schedule:
-                await self._stripe.subscription_schedules.release_async(_id(theirs.schedule))
+                with suppress(Meanwhile):
+                    async with self._noticing(theirs):
+                        await self._stripe.subscription_schedules.release_async(_id(theirs.schedule))
 
     async def drop_unpaid(self, subscription: str) -> None:
         """Take back a change that waits for a payment."""
         with translated():
             theirs = await self._stripe.subscriptions.retrieve_async(subscription)
             if theirs.pending_update and theirs.latest_invoice:
-                await self._stripe.invoices.void_invoice_async(_id(theirs.latest_invoice))
+                with suppress(Meanwhile):
+                    async with self._noticing(theirs):
+                        await self._stripe.invoices.void_invoice_async(_id(theirs.latest_invoice))
 
     async def end_with_period(self, subscription: str, *, ends: bool, feedback: str = "") -> None:
-        """Have it end when the running period does, or not. `feedback`: why the customer leaves, in Stripe's word."""
+        """Have it end when the running period does, or not. Raises Meanwhile.
+
+        `feedback`: why the customer leaves, in Stripe's word.
+        """
         if ends:
             await self.release(subscription)
         params: SubscriptionUpdateParams = {"cancel_at_period_end": ends}
         if feedback:
             params["cancellation_details"] = {"feedback": feedback}
         with translated():
-            await self._stripe.subscriptions.update_async(subscription, params)
+            theirs = await self._stripe.subscriptions.retrieve_async(subscription)
+            async with self._noticing(theirs):
+                await self._stripe.subscriptions.update_async(subscription, params)
 
     async def unpause(self, subscription: str) -> None:
-        """Go on with a new period, paid now. Raises Declined and FailedPrecondition PAYMENT_METHOD_MISSING."""
+        """Go on with a new period, paid now. Raises Declined, Meanwhile, FailedPrecondition PAYMENT_METHOD_MISSING."""
         with translated():
-            await self._stripe.subscriptions.resume_async(
-                subscription, {"payment_behavior": "resume_on_payment_success"}
-            )
+            theirs = await self._stripe.subscriptions.retrieve_async(subscription)
+            async with self._noticing(theirs):
+                await self._stripe.subscriptions.resume_async(
+                    subscription, {"payment_behavior": "resume_on_payment_success"}
+                )
+
+    @asynccontextmanager
+    async def _noticing(self, theirs: stripe.Subscription) -> AsyncIterator[None]:
+        """What Stripe refuses because the subscription is no longer as it was seen raises Meanwhile."""
+        try:
+            yield
+        except stripe.InvalidRequestError as error:
+            now = await self._stripe.subscriptions.retrieve_async(theirs.id)
+            if _standing(now) == _standing(theirs):
+                raise
+            raise Meanwhile from error
 
     async def _schedule(self, theirs: stripe.Subscription, *, key: str) -> stripe.SubscriptionSchedule:
         schedules = self._stripe.subscription_schedules
@@ -157,6 +185,11 @@ class Changes:
 
     async def _price(self, order: Order) -> str:
         return await self._prices.of_plan(order.plan, order.interval, order.price)
+
+
+def _standing(theirs: stripe.Subscription) -> tuple[object, ...]:
+    """What other requests may change."""
+    return (theirs.status, theirs.schedule, theirs.cancel_at_period_end, theirs.pending_update is None)
 
 
 def _id(reference: str | stripe.SubscriptionSchedule | stripe.Invoice | stripe.Discount) -> str:

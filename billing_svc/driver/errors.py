@@ -43,6 +43,14 @@ class Challenged(FailedPrecondition):
         super().__init__(message, reason="AUTHENTICATION_REQUIRED")
 
 
+class Meanwhile(Aborted):
+    """Another request has changed the subscription since we looked at it."""
+
+    def __init__(self) -> None:
+        message = "the subscription was changed by another request at the same time, try again"
+        super().__init__(message, reason="CHANGE_IN_PROGRESS")
+
+
 class PreviewExpired(Aborted):
     """What was previewed is no longer what would be charged."""
 

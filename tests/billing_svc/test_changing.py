@@ -136,6 +136,19 @@ async def test_what_is_pending_can_be_taken_back_and_replaced(customer: Customer
     assert (type(nothing), nothing.reason) == (FailedPrecondition, "NOTHING_PENDING")
 
 
+async def test_what_is_taken_back_twice_at_once_is_taken_back(customer: Customer) -> None:
+    made = await customer.subscribe("team")
+    await customer.update(made, "pro")
+
+    cancelled = await asyncio.gather(*(customer.cancel(made) for _ in range(4)), return_exceptions=True)
+    resumed = await asyncio.gather(*(customer.resume(made) for _ in range(4)), return_exceptions=True)
+
+    refused = [received(each) for each in (*cancelled, *resumed) if isinstance(each, grpc.aio.AioRpcError)]
+    assert {error.reason for error in refused} <= {"CHANGE_IN_PROGRESS", "NOTHING_PENDING"}
+    after = await customer.subscription(made.id)
+    assert (after.plan_id, after.pending_plan_id, after.cancel_at_period_end) == ("team", "", False)
+
+
 async def test_a_longer_interval_begins_at_once(customer: Customer, travel: Travel) -> None:
     made = await customer.subscribe("pro", currency="kwd")
     preview = await customer.preview(made, "pro", interval=pb.INTERVAL_YEAR)

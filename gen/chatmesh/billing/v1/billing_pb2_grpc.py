@@ -244,6 +244,7 @@ class BillingServiceServicer:
         What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
+        ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
         UNAVAILABLE: Stripe does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -272,6 +273,7 @@ class BillingServiceServicer:
         FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
         FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
         declined (CARD_DECLINED).
+        ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
         UNAVAILABLE: Stripe does not answer; repeat it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

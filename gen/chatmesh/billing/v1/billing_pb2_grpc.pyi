@@ -89,6 +89,7 @@ class BillingServiceStub:
     What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
 
     NOT_FOUND: no such subscription, or it is not the caller's.
+    ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
     UNAVAILABLE: Stripe does not answer; repeat it.
     """
     PreviewSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.PreviewSubscriptionRequest, _billing_pb2.PreviewSubscriptionResponse]
@@ -109,6 +110,7 @@ class BillingServiceStub:
     FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
     FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
     declined (CARD_DECLINED).
+    ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
     UNAVAILABLE: Stripe does not answer; repeat it.
     """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CreatePaymentRequest, _billing_pb2.CreatePaymentResponse]
@@ -257,6 +259,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
 
     NOT_FOUND: no such subscription, or it is not the caller's.
+    ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
     UNAVAILABLE: Stripe does not answer; repeat it.
     """
     PreviewSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.PreviewSubscriptionRequest, _billing_pb2.PreviewSubscriptionResponse]  # type: ignore[assignment]
@@ -277,6 +280,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
     FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
     declined (CARD_DECLINED).
+    ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
     UNAVAILABLE: Stripe does not answer; repeat it.
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_billing_pb2.CreatePaymentRequest, _billing_pb2.CreatePaymentResponse]  # type: ignore[assignment]
@@ -452,6 +456,7 @@ class BillingServiceServicer:
         What is not paid (past due, incomplete, paused) ends now in any case. One that has ended is answered as it is.
 
         NOT_FOUND: no such subscription, or it is not the caller's.
+        ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
         UNAVAILABLE: Stripe does not answer; repeat it.
         """
 
@@ -482,6 +487,7 @@ class BillingServiceServicer:
         FAILED_PRECONDITION: there is nothing to take back (reason NOTHING_PENDING).
         FAILED_PRECONDITION: a pause ends with a payment, and there is no card (reason PAYMENT_METHOD_MISSING) or it was
         declined (CARD_DECLINED).
+        ABORTED: another request changes the subscription at the same time (reason CHANGE_IN_PROGRESS); repeat it.
         UNAVAILABLE: Stripe does not answer; repeat it.
         """
 
