@@ -8,6 +8,7 @@ from analytics_svc import lease, position
 from svckit import events
 from svckit.events import Bus
 from svckit.local import Engines
+from tests.waiting import PATIENCE
 
 
 async def test_who_wants_the_lease_waits_until_it_is_given_back(bus: Bus, own_engines: Engines) -> None:
@@ -37,10 +38,10 @@ async def test_the_lease_of_somebody_who_is_gone_is_taken_over(bus: Bus) -> None
     jetstream = await bus.jetstream()
     await (await position.made_bucket(jetstream)).put("migration", b"")
 
-    async with asyncio.timeout(30), lease.held(jetstream, quiet=0.3):
+    async with asyncio.timeout(PATIENCE), lease.held(jetstream, quiet=0.3):
         pass
 
-    async with asyncio.timeout(30), lease.held(jetstream):
+    async with asyncio.timeout(PATIENCE), lease.held(jetstream):
         pass
 
 
@@ -49,7 +50,7 @@ async def test_who_has_lost_the_lease_stops(bus: Bus) -> None:
     store = await position.made_bucket(jetstream)
     stopped = False
     try:
-        async with asyncio.timeout(30), lease.held(jetstream):
+        async with asyncio.timeout(PATIENCE), lease.held(jetstream):
             await store.put("migration", b"somebody else")
             await asyncio.Event().wait()
     except* KeyWrongLastSequenceError:
