@@ -69,7 +69,10 @@ class EngineInUseError(SettingsError):
 class ClickHouse:
     """Reading and writing off the event loop. Every method raises Unavailable when ClickHouse cannot be reached."""
 
-    def __init__(self, *, writer: Client, readers: Sequence[Client], writing: Executor, reading: Executor) -> None:
+    def __init__(
+        self, *, writer: Client, readers: Sequence[Client], writing: Executor, reading: Executor, embedded: bool
+    ) -> None:
+        self.embedded = embedded  # nobody else can be using it
         self._writer = writer
         self._writing = writing
         self._reading = reading
@@ -135,7 +138,7 @@ async def connected(url: str) -> AsyncIterator[ClickHouse]:
 
         with _told_to_the_caller():
             writer, readers = await asyncio.get_running_loop().run_in_executor(writing, open_clients)
-        yield ClickHouse(writer=writer, readers=readers, writing=writing, reading=reading)
+        yield ClickHouse(writer=writer, readers=readers, writing=writing, reading=reading, embedded=_is_embedded(url))
         # Before the clients close: what still runs in a thread uses one.
         reading.shutdown()
         writing.shutdown()
@@ -149,11 +152,15 @@ def _text(moment: object) -> str:
 
 @contextmanager
 def _client(url: str, settings: Mapping[str, object]) -> Iterator[Client]:
-    client = _embedded(url, settings) if urlsplit(url).scheme == "chdb" else _remote(url, settings)
+    client = _embedded(url, settings) if _is_embedded(url) else _remote(url, settings)
     try:
         yield client
     finally:
         client.close()
+
+
+def _is_embedded(url: str) -> bool:
+    return urlsplit(url).scheme == "chdb"
 
 
 def _remote(url: str, settings: Mapping[str, object]) -> Client:

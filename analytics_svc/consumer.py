@@ -1,8 +1,8 @@
 """Counts every event of the stream once, whatever dies and whenever.
 
 In the order of the stream: announce a batch in the record, insert it under a name made of its first and last number,
-note it as done. A batch that was announced and not noted is read and inserted again by whoever comes next, under the
-same name, so that ClickHouse drops what it has of it. The views, not only the raw table, come out right.
+note it as done. A batch that was announced and not noted is read again by whoever comes next, who gives each table what
+it lacks of it. The views, not only the raw table, come out right.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from prometheus_client import Counter, Gauge
 
-from analytics_svc import forgetting, position, store
+from analytics_svc import completing, forgetting, position, store
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.position import Fenced, Position
 from analytics_svc.reader import Interrupted, place, reading
@@ -74,26 +74,29 @@ class Consumer:
             first, last = at.begun
             log.info("finishing a batch that was begun", batch=at.batch)
             async with reading(jetstream, start=first) as reader:
-                await self._count(await reader.through(last), at)
+                await self._count(await reader.through(last), at, was_begun=True)
         async with reading(jetstream, start=at.done + 1) as reader:
             idle = _IDLE
             while True:
                 if messages := await reader.batch(limit=_BATCH, linger=_LINGER, idle=idle):
                     self._waiting_since = messages[0].metadata.timestamp.timestamp()
                     _backlog.set(len(messages) + messages[-1].metadata.num_pending)
-                    await at.begin(place(messages[-1]))
-                    await self._count(messages, at)
+                    await at.begin(place(messages[-1]), blocks=await completing.newest_blocks(self._clickhouse))
+                    await self._count(messages, at, was_begun=False)
                 _backlog.set(messages[-1].metadata.num_pending if messages else 0)
                 idle = _BUSY if await self._upkeep.step(jetstream, at) else _IDLE
 
-    async def _count(self, messages: Sequence[Msg], at: Position) -> None:
-        """Insert the batch that was begun, and note it as done."""
+    async def _count(self, messages: Sequence[Msg], at: Position, *, was_begun: bool) -> None:
+        """Insert the batch that is announced, or complete it if its insert was begun before, and note it as done."""
         with processing_batch(messages, consumer=DURABLE):
             rows = await self._rows(messages, at.batch)
             fresh = await store.unseen(self._clickhouse, rows, batch=at.batch)
             fresh = await forgetting.with_pseudonyms(self._clickhouse, fresh)
             if fresh:
-                await store.add_events(self._clickhouse, fresh, batch=at.batch)
+                if was_begun:
+                    await completing.complete(self._clickhouse, fresh, batch=at.batch, before=at.blocks)
+                else:
+                    await store.add_events(self._clickhouse, fresh, batch=at.batch)
                 _last_event.set(max(row.ts for row in fresh).timestamp())
             await at.finish()
         self._waiting_since = None

@@ -1,10 +1,11 @@
 """How far the stream was counted: a record in JetStream's key-value store, changed only by compare-and-set.
 
 The record is the truth, no consumer of the server's is. It says what is done and what is about to be inserted; whoever
-finds an insert that was begun does it again with the same batch name, which ClickHouse then counts once.
+finds an insert that was begun completes it under the same batch name (see completing.py).
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
@@ -27,7 +28,8 @@ class Fenced(Exception):
 class Record:
     """All up to `done` is counted; `first` to `last` is being inserted when `last` is more than `done`.
 
-    `stream` tells a stream from its successor of the same name, whose numbers begin again; `owner` wrote this.
+    `stream` tells a stream from its successor of the same name, whose numbers begin again; `owner` wrote this. `blocks`
+    is the newest block of each table before that insert; None: a version wrote this that did not know.
     """
 
     stream: str
@@ -35,6 +37,7 @@ class Record:
     done: int = 0
     first: int = 0
     last: int = 0
+    blocks: Mapping[str, int] | None = None
 
 
 class Position:
@@ -64,9 +67,14 @@ class Position:
         """How the names of all inserts from this stream begin, and from no other one of its name."""
         return f"{STREAM}@{self._record.stream}:"
 
-    async def begin(self, last: int) -> None:
-        """Announce that all after `done` up to `last` is about to be inserted."""
-        await self._change(replace(self._record, first=self._record.done + 1, last=last))
+    @property
+    def blocks(self) -> Mapping[str, int] | None:
+        """The newest block of each table before what was begun; None when that is not known."""
+        return self._record.blocks
+
+    async def begin(self, last: int, *, blocks: Mapping[str, int]) -> None:
+        """Announce that all after `done` up to `last` is about to be inserted into tables that have those blocks."""
+        await self._change(replace(self._record, first=self._record.done + 1, last=last, blocks=blocks))
 
     async def finish(self) -> None:
         """Note that what was begun is inserted."""

@@ -43,6 +43,10 @@ class View:
         """The view's query over those events that are so, each of them once."""
         return _EVENTS.sub(f"FROM (SELECT * FROM events FINAL WHERE {which}) AS events", self.select)
 
+    def of(self, table: str) -> str:
+        """The view's query over another table of events."""
+        return _EVENTS.sub(f"FROM {table} AS events", self.select)
+
 
 async def views(clickhouse: ClickHouse) -> list[View]:
     """All views but the shadows of a rebuild."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -32,6 +34,10 @@ class Killable:
         while not ready.is_set():
             assert self.process.is_alive(), "it ended before it was ready"
             await asyncio.sleep(0.01)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     async def kill(self) -> None:
         self.process.kill()

@@ -4,4 +4,5 @@ Reports read the views. Spans are instants, cut into buckets at the starts that 
 """
 
 from analytics_svc.store.events import add_events as add_events
+from analytics_svc.store.events import lacking as lacking
 from analytics_svc.store.events import unseen as unseen

@@ -10,10 +10,10 @@ from analytics_svc.store.spans import whole
 # A server takes 128 KiB a parameter.
 _IDS_AT_ONCE = 1000
 
-_UNSEEN = """
+_SEEN = """
 SELECT event_id FROM events
 WHERE type IN {types:Array(String)} AND toStartOfHour(ts) IN {hours:Array(DateTime('UTC'))}
-    AND event_id IN {ids:Array(String)} AND batch != {batch:String}
+    AND event_id IN {ids:Array(String)} AND (batch = {batch:String}) = {own:Bool}
 """
 
 _NEWEST = "SELECT count(), toUnixTimestamp64Milli(max(ts)) FROM events"
@@ -31,21 +31,34 @@ async def unseen(clickhouse: ClickHouse, rows: Sequence[EventRow], *, batch: str
     count as earlier, so that the answer is the same when it is tried again.
     """
     once = list({row.event_id: row for row in reversed(rows)}.values())[::-1]
-    seen: set[object] = set()
-    for start in range(0, len(once), _IDS_AT_ONCE):
-        seen |= await _seen(clickhouse, once[start : start + _IDS_AT_ONCE], batch)
+    seen = await _seen(clickhouse, once, batch=batch, own=False)
     return [row for row in once if row.event_id not in seen]
 
 
-async def _seen(clickhouse: ClickHouse, rows: Sequence[EventRow], batch: str) -> set[object]:
+async def lacking(clickhouse: ClickHouse, rows: Sequence[EventRow], *, batch: str) -> list[EventRow]:
+    """The rows of the batch that the table does not have."""
+    seen = await _seen(clickhouse, rows, batch=batch, own=True)
+    return [row for row in rows if row.event_id not in seen]
+
+
+async def _seen(clickhouse: ClickHouse, rows: Sequence[EventRow], *, batch: str, own: bool) -> set[object]:
+    """The ids of those that this batch itself, or an earlier one, has brought."""
+    seen: set[object] = set()
+    for start in range(0, len(rows), _IDS_AT_ONCE):
+        seen |= await _seen_at_once(clickhouse, rows[start : start + _IDS_AT_ONCE], batch, own)
+    return seen
+
+
+async def _seen_at_once(clickhouse: ClickHouse, rows: Sequence[EventRow], batch: str, own: bool) -> set[object]:
     # A copy has the same type and time: with them, the table's order leads to it.
     parameters = {
         "types": sorted({row.type for row in rows}),
         "hours": sorted({row.ts.astimezone(UTC).replace(minute=0, second=0, microsecond=0) for row in rows}),
         "ids": [row.event_id for row in rows],
         "batch": batch,
+        "own": own,
     }
-    return {row[0] for row in await clickhouse.query(_UNSEEN, parameters)}
+    return {row[0] for row in await clickhouse.query(_SEEN, parameters)}
 
 
 async def newest_event(clickhouse: ClickHouse) -> datetime | None:

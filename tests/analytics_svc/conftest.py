@@ -10,6 +10,7 @@ from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from svckit import clients, events, local
 from svckit.events import Bus
 from svckit.local import Engines, Home, Supervised
+from svckit.local.nats import start_nats
 from tests.analytics_svc.analyst import Analytics
 from tests.analytics_svc.running import environment_of, service_of
 
@@ -20,6 +21,15 @@ SERVICE = analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"]
 async def own_home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
     async with Home.opened(Path(tmp_path_factory.mktemp("analytics"))) as home:
         yield home
+
+
+@pytest.fixture(scope="module")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervised]:
+    """A NATS that a test may kill, with nobody else at it."""
+    async with Home.opened(Path(tmp_path_factory.mktemp("broker"))) as home:
+        server = await start_nats(home, durable=False)
+        yield server
+        await server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Whatever dies on the way of the events, the views tell what happened; two that count at once do not count twice."""
+"""Whatever dies on the way of the events, and whenever, the views tell what happened."""
 
 import asyncio
 import random
@@ -20,8 +20,7 @@ from svckit import events, postgres
 from svckit.errors import Unavailable
 from svckit.events import Bus, Event
 from svckit.ids import new_id
-from svckit.local import Home, Supervised, ports
-from svckit.local.nats import start_nats
+from svckit.local import Supervised, ports
 from svckit.postgres import Database
 from tests.analytics_svc import added_up, consumer_alone, facts, relay_alone
 from tests.analytics_svc.relay_alone import OUTBOX
@@ -64,14 +63,6 @@ async def asked(url: str) -> AsyncIterator[ClickHouse]:
                 return
         except Unavailable:
             await asyncio.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervised]:
-    async with Home.opened(Path(tmp_path_factory.mktemp("crashes"))) as home:
-        server = await start_nats(home, durable=True)
-        yield server
-        await server.stop()
 
 
 @pytest.fixture(scope="module")
