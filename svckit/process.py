@@ -92,8 +92,8 @@ async def _until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> Non
         if stopping:
             os._exit(128 + signum)
         stopping = True
+        running.cancel()  # before the line, which cannot be written where nobody reads the log any more
         log.info("stopping", signal=signum.name)
-        running.cancel()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop, signum)
