@@ -1,10 +1,8 @@
 """The service with a ClickHouse server, over HTTP; and, with its tables in reach, what is done beside counting."""
 
 import asyncio
-import os
 import random
 import re
-import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,13 +23,12 @@ from svckit.errors import ResourceExhausted
 from svckit.events import Bus, Event
 from svckit.local import Engines, Home, Supervised
 from svckit.local.nats import start_nats
-from tests.analytics_svc import added_up, consumer_alone, facts
+from tests.analytics_svc import added_up, facts
 from tests.analytics_svc.analyst import Analytics, days, eventually, publish_all
 from tests.analytics_svc.conftest import SERVICE
 from tests.analytics_svc.running import LOOPBACK, environment_of, service_of
 from tests.analytics_svc.test_counting import all_counted
 from tests.analytics_svc.test_crashes import asked, stand_in, traffic
-from tests.killable import running
 
 _COPY = """
 CREATE TABLE IF NOT EXISTS users_copy AS users_15m;
@@ -174,26 +171,6 @@ async def whereabouts(warehouse: ClickHouse, user_id: str) -> list[str]:
     }
     assert {"events", "user_usage_15m", "user_lifecycle", "mrr_changes"} <= set(tables)
     return [table for table, rows in found.items() if rows[0][0]]
-
-
-@pytest.mark.slow
-async def test_of_two_that_count_one_stands_by_until_the_other_is_silent(remote: Remote) -> None:
-    async with running(consumer_alone.run, remote.settings.clickhouse_url, remote.settings.nats_url):
-        await remote.publish(*traffic(random.Random(40), count=500))
-        # In the middle of something; it comes back when the other one has long gone on.
-        signalled(remote.service, signal.SIGSTOP)
-        await remote.counted()
-        signalled(remote.service, signal.SIGCONT)
-        await remote.publish(*traffic(random.Random(50), count=1500))
-        await remote.counted()
-
-        figures = await added_up.by_views(remote.warehouse)
-    assert named(figures) == named(added_up.in_python(remote.happened))
-
-
-def signalled(service: Supervised, signum: signal.Signals) -> None:
-    assert service.pid is not None
-    os.kill(service.pid, signum)
 
 
 async def test_the_work_of_the_night_is_done_when_it_is_due(remote: Remote) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,14 @@ from svckit.postgres import Database
 from tests.billing_svc.administrator import Administrator
 from tests.billing_svc.customer import Customer
 from tests.billing_svc.stripe_side import StripeSide, looking_at
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from chatmesh.billing.v1.billing_pb2_grpc import BillingServiceAsyncStub
 
 SERVICES = [billing_pb2.DESCRIPTOR.services_by_name["BillingService"]]
 SECRETS = ("whsec_the_old_one", "whsec_the_new_one")
+CALLS_TAKE = timedelta(seconds=PATIENCE)  # what an edge would not wait for, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ def start(settings: BillingSettings) -> Start:
         credential = ServiceCredential("edge", own.service_secret.get_secret_value())
         async with (
             app.serving(own) as serving,
-            clients.channel(serving.address, services=SERVICES) as channel,
-            clients.channel(serving.address, services=SERVICES, credential=credential) as edge,
+            clients.channel(serving.address, services=SERVICES, timeout=CALLS_TAKE) as channel,
+            clients.channel(serving.address, services=SERVICES, credential=credential, timeout=CALLS_TAKE) as edge,
         ):
             yield Billing(own, serving.address, BillingServiceStub(channel), BillingServiceStub(edge))
 

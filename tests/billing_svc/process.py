@@ -11,7 +11,7 @@ from svckit import clients
 from svckit.identity import ServiceCredential
 from svckit.local.ports import free_port
 from tests.billing_svc import billing_alone
-from tests.billing_svc.conftest import SERVICES, Billing
+from tests.billing_svc.conftest import CALLS_TAKE, SERVICES, Billing
 from tests.killable import Killable, import_ahead, running
 from tests.waiting import PATIENCE
 
@@ -25,8 +25,8 @@ async def apart(settings: BillingSettings) -> AsyncIterator[tuple[Killable, Bill
     credential = ServiceCredential("edge", own.service_secret.get_secret_value())
     async with (
         running(billing_alone.run, own) as process,
-        clients.channel(own.listen, services=SERVICES) as channel,
-        clients.channel(own.listen, services=SERVICES, credential=credential) as edge,
+        clients.channel(own.listen, services=SERVICES, timeout=CALLS_TAKE) as channel,
+        clients.channel(own.listen, services=SERVICES, credential=credential, timeout=CALLS_TAKE) as edge,
     ):
         yield process, Billing(own, own.listen, BillingServiceStub(channel), BillingServiceStub(edge))
 

@@ -10,6 +10,7 @@ import stripe
 
 from billing_svc.emulator import API_VERSION
 from billing_svc.emulator.objects import Json
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,6 @@ async def looking_at(url: str, *, key: str = "sk_test_from_a_test") -> AsyncIter
             key,
             stripe_version=API_VERSION,
             base_addresses={"api": url},
-            http_client=stripe.AIOHTTPClient(session=session, timeout=aiohttp.ClientTimeout(total=10)),
+            http_client=stripe.AIOHTTPClient(session=session, timeout=aiohttp.ClientTimeout(total=PATIENCE)),
         )
         yield StripeSide(url, client, session)

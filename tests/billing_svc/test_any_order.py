@@ -20,6 +20,7 @@ from billing_svc.emulator.objects import Json
 from billing_svc.emulator.webhooks import signature
 from billing_svc.settings import BillingSettings
 from svckit import events, postgres
+from svckit.errors import Unavailable
 from svckit.postgres import Database
 from tests.billing_svc.conftest import SECRETS, Billing
 from tests.billing_svc.life import Life, State, state
@@ -119,8 +120,15 @@ async def _tell(random: Random, billing: Billing, told: Sequence[Json], crash: A
 
 
 async def _cut(database: Database) -> None:
-    async with database.transaction() as session:
-        await session.execute(_CUT)
+    async def cut() -> bool:
+        try:
+            async with database.transaction() as session:
+                await session.execute(_CUT)
+        except Unavailable:  # a busy PostgreSQL lets nobody in for a while
+            return False
+        return True
+
+    await until(cut)
 
 
 async def _send(billing: Billing, event: Json) -> None:

@@ -147,16 +147,16 @@ async def test_an_upgrade_takes_overage_along_only_if_its_preview_said_so(
     await _end_period(stripe_side, customer, subscription)
     await administrator.reconcile(user_id=customer.id)
 
-    async def being_billed() -> bool:
+    async def billing_is(status: str) -> bool:
         async with database.transaction() as session:
-            return "begun" in (await usage_store.overages(session, customer.id)).values()
+            return status in (await usage_store.overages(session, customer.id)).values()
 
-    await until(being_billed)
+    await until(lambda: billing_is(usage_store.BEGUN))
     without = await customer.preview(subscription, "team")
     promised = await refusal(customer.update(subscription, "team", preview_token=without.preview_token))
     unasked = await refusal(customer.update(subscription, "team"))
     await stripe_side.mend("busy")
-    await until(lambda: _items(stripe_side, customer))
+    await until(lambda: billing_is(usage_store.BILLED))
     late = await refusal(customer.update(subscription, "team", preview_token=without.preview_token))
     with_overage = await customer.preview(subscription, "team")
     after = await customer.update(subscription, "team", preview_token=with_overage.preview_token)
