@@ -66,7 +66,7 @@ class Changing:
         """What the change would charge. Raises as `plan_changes.waits` does, InvalidArgument and Unsure."""
         now = datetime.now(UTC)
         later = plan_changes.waits(row, order, plans=self._plans)
-        quote = _NOTHING if later else await self._driver.changes.quote(_at_stripe(row), order)
+        quote = await (self._later(row, order) if later else self._driver.changes.quote(_at_stripe(row), order))
         promise = Promise.of(row, order, due_minor=quote.due_minor, date=quote.date, now=now)
         effective = row.current_period_end if later else None
         async with self._database.transaction() as session:
@@ -119,7 +119,7 @@ class Changing:
         promise = self._previews.read(token, row, order, now=now) if token else None
         async with self._database.transaction() as session:
             overages = await usage_store.overages(session, row.user_id)
-        quote = _NOTHING if later else await self._quote(row, order, promise)
+        quote = await (self._later(row, order) if later else self._quote(row, order, promise))
         change = _row(row, order, quote, later=later, now=now)
         try:
             async with self._database.transaction() as session:
@@ -143,6 +143,12 @@ class Changing:
         if promise and promise.due_minor != quote.due_minor:
             raise PreviewExpired
         return quote
+
+    async def _later(self, row: Subscription, order: Order) -> Quote:
+        """Nothing is due yet. Stripe looks at a coupon now: nobody would be there to hear that it does not fit."""
+        if order.coupon:
+            await self._driver.changes.quote(_at_stripe(row), order)
+        return _NOTHING
 
     async def _make(self, change: PlanChange, row: Subscription) -> Subscription:
         """Have Stripe make a change that was begun, and follow; the subscription as it is then."""

@@ -3,7 +3,7 @@
 from billing_svc.driver.subscriptions import Order
 from billing_svc.models import Subscription
 from billing_svc.plans import Plans
-from svckit.errors import FailedPrecondition, InvalidArgument
+from svckit.errors import FailedPrecondition
 
 _MONTHS = {"month": 1, "year": 12}
 # What is late may become cheaper, but not dearer: the credit would be for time that nobody paid.
@@ -14,8 +14,7 @@ _CHANGEABLE_LATER = (*_CHANGEABLE_NOW, "past_due")
 def waits(row: Subscription, order: Order, *, plans: Plans) -> bool:
     """Whether the change waits for the end of the paid period.
 
-    Raises FailedPrecondition NOTHING_CHANGES, CANCELLATION_PENDING or NOT_CHANGEABLE, and InvalidArgument for a coupon
-    on what waits.
+    Raises FailedPrecondition NOTHING_CHANGES, CANCELLATION_PENDING or NOT_CHANGEABLE.
     """
     if (row.plan_id, row.interval) == (order.plan.id, order.interval):
         raise FailedPrecondition("the subscription has that plan and interval", reason="NOTHING_CHANGES")
@@ -26,9 +25,6 @@ def waits(row: Subscription, order: Order, *, plans: Plans) -> bool:
     if row.status not in (_CHANGEABLE_LATER if later else _CHANGEABLE_NOW):
         message = f"a subscription that is {row.status.replace('_', ' ')} cannot be changed so"
         raise FailedPrecondition(message, reason="NOT_CHANGEABLE")
-    if later and order.coupon:
-        message = "is only for a change that is charged at once"
-        raise InvalidArgument.of("coupon", message, reason="COUPON_INVALID")
     return later
 
 

@@ -81,14 +81,17 @@ class Changes:
                 await self._stripe.subscriptions.update_async(subscription, params, options)
 
     async def later(self, subscription: str, order: Order, *, key: str) -> None:
-        """Have the order follow when the running period ends, in place of what was to follow. Raises Meanwhile."""
+        """Have the order follow when the running period ends, in place of what was to follow.
+
+        Raises Meanwhile, and InvalidArgument COUPON_INVALID.
+        """
         price = await self._price(order)
         with translated():
             theirs = await self._stripe.subscriptions.retrieve_async(subscription)
             schedule = await self._schedule(theirs, key=key)
             running = schedule.phases[0]
             # A phase has the discounts that it names and no others.
-            discounts: list[SubscriptionScheduleUpdateParamsPhaseDiscount] = [
+            kept: list[SubscriptionScheduleUpdateParamsPhaseDiscount] = [
                 {"discount": _id(each)} for each in theirs.discounts
             ]
             params: SubscriptionScheduleUpdateParams = {
@@ -100,12 +103,12 @@ class Changes:
                         "start_date": running.start_date,
                         "end_date": running.end_date,
                         "items": [{"price": theirs.items.data[0].price.id}],
-                        "discounts": discounts,
+                        "discounts": kept,
                     },
                     {
                         "items": [{"price": price}],
                         "duration": {"interval": order.interval, "interval_count": 1},
-                        "discounts": discounts,
+                        "discounts": [{"coupon": order.coupon}] if order.coupon else kept,
                     },
                 ],
             }

@@ -103,7 +103,7 @@ def _is_spent(error: stripe.StripeError) -> bool:
 def _refused(error: stripe.InvalidRequestError) -> InvalidArgument | FailedPrecondition | Aborted | None:
     """What the caller can do about it; None if nothing, because the mistake is ours."""
     param = (error.param or "").partition("[")[0]
-    if field := _CALLERS_FIELDS.get(param):
+    if field := _callers_field(error.param or ""):
         return InvalidArgument.of(field, error.user_message or "is not known", reason=f"{field.upper()}_INVALID")
     if error.code == "resource_missing" and not param:
         message = "there is no card to charge: give a payment method"
@@ -113,3 +113,10 @@ def _refused(error: stripe.InvalidRequestError) -> InvalidArgument | FailedPreco
     if "proration_date" in (error.param or ""):
         return PreviewExpired()
     return None
+
+
+def _callers_field(param: str) -> str | None:
+    """Such as the coupon in `discounts[0][coupon]`, or in `phases[1][discounts][0][coupon]` of a schedule."""
+    if param.startswith("phases[") and param.endswith("[coupon]"):
+        return "coupon"
+    return _CALLERS_FIELDS.get(param.partition("[")[0])

@@ -9,6 +9,8 @@ from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.refusals import Refused, missing
 from billing_svc.money import half_up
 
+_PARAM = "discounts[0][coupon]"
+
 
 def create(call: Call) -> Json:
     params = call.params
@@ -55,7 +57,7 @@ def redeemed(call: Call, customer: Json, subscription: str, currency: str) -> li
     """The discounts that the request's `discounts` ask for: of new coupons, or some that are there already."""
     return [
         _kept(call, discount.text("discount"))
-        or _redeem(call, discount.required("coupon"), customer, subscription, currency)
+        or redeem(call, usable(call, discount.required("coupon"), currency, param=_PARAM), customer, subscription)
         for discount in call.params.children("discounts")
     ]
 
@@ -90,17 +92,18 @@ def deducted(call: Call, discounts: Sequence[Json], amounts: Sequence[int]) -> l
     return found
 
 
-def _kept(call: Call, id_: str) -> Json | None:
-    return call.get("discount", id_, param="discounts[0][discount]") if id_ else None
-
-
-def _redeem(call: Call, coupon_id: str, customer: Json, subscription: str, currency: str) -> Json:
-    param = "discounts[0][coupon]"
-    coupon = call.objects.find("coupon", coupon_id)
+def usable(call: Call, id_: str, currency: str, *, param: str) -> Json:
+    """The coupon, if subscriptions in that currency can have it."""
+    coupon = call.objects.find("coupon", id_)
     if coupon is None or not coupon["valid"]:
-        raise missing("coupon", coupon_id, param=param, status=400)
+        raise missing("coupon", id_, param=param, status=400)
     if coupon["currency"] not in (None, currency):
         raise Refused(f"The coupon is for {coupon['currency']} and the subscription in {currency}.", param=param)
+    return coupon
+
+
+def redeem(call: Call, coupon: Json, customer: Json, subscription: str) -> Json:
+    """A discount that begins now."""
     now, months = call.clock.now(), coupon["duration_in_months"]
     call.put(coupon | {"times_redeemed": coupon["times_redeemed"] + 1})
     discount = {
@@ -118,3 +121,7 @@ def _redeem(call: Call, coupon_id: str, customer: Json, subscription: str, curre
         "subscription_item": None,
     }
     return call.put(discount, "customer.discount.created")
+
+
+def _kept(call: Call, id_: str) -> Json | None:
+    return call.get("discount", id_, param="discounts[0][discount]") if id_ else None

@@ -1,5 +1,6 @@
 """Subscription schedules: the price that follows at the end of the period, until it is taken back or entered."""
 
+from billing_svc.emulator import coupons
 from billing_svc.emulator.call import Call
 from billing_svc.emulator.items import item_of, with_item
 from billing_svc.emulator.objects import Json, new_id
@@ -17,7 +18,7 @@ def create(call: Call) -> Json:
     item = item_of(subscription)
     call = call.on_clock_of(call.get("customer", subscription["customer"]))
     phase = _phase(item["price"]["id"], item["current_period_start"], item["current_period_end"])
-    phase["discounts"] = subscription["discounts"]
+    phase["discounts"] = [_discount(discount=each) for each in subscription["discounts"]]
     schedule = {
         "id": new_id("sub_sched"),
         "object": "subscription_schedule",
@@ -47,7 +48,7 @@ def retrieve(call: Call) -> Json:
 def update(call: Call) -> Json:
     """The first phase stays the running one; the second, of one period, begins where it ends.
 
-    A phase has the discounts that it names and no others, as at Stripe.
+    A phase has the discounts that it names and no others, as at Stripe: those of a coupon are made when it begins.
     """
     schedule = _active(call)
     call.params.choice("end_behavior", ("release",), "release")
@@ -56,7 +57,7 @@ def update(call: Call) -> Json:
         case [first, second]:
             phases = _phases(call, schedule, first, second)
             subscription = call.get("subscription", schedule["subscription"])
-            call.put(subscription | {"discounts": phases[0]["discounts"]})
+            call.put(subscription | {"discounts": _begun(call, subscription, phases[0])})
         case _:
             raise Refused("The emulator knows schedules of exactly two phases.", param="phases")
     metadata = schedule["metadata"] | call.params.metadata()
@@ -84,7 +85,7 @@ def entered(call: Call, subscription: Json) -> Json:
     before = item_of(subscription)
     if price["recurring"]["interval"] != before["price"]["recurring"]["interval"]:
         free |= {"billing_cycle_anchor": before["current_period_end"]}
-    return with_item(free | {"discounts": schedule["phases"][1]["discounts"]}, price=price)
+    return with_item(free | {"discounts": _begun(call, subscription, schedule["phases"][1])}, price=price)
 
 
 def _active(call: Call) -> Json:
@@ -106,7 +107,7 @@ def _phases(call: Call, schedule: Json, first: Params, second: Params) -> list[J
     end = first.integer("end_date", most=2**40)
     if (start, end) != (running["start_date"], running["end_date"]):
         raise Refused("The first phase must be the running one.", param="phases[0][start_date]")
-    _price(call, first)
+    running_price = _price(call, first)
     duration = second.child("duration")
     interval = duration.choice("interval", ("month", "year"), "")
     duration.integer("interval_count", 1, least=1, most=1)
@@ -114,14 +115,37 @@ def _phases(call: Call, schedule: Json, first: Params, second: Params) -> list[J
     if price["recurring"]["interval"] != interval:
         raise Refused("The emulator knows phases of one period only.", param="phases[1][duration]")
     return [
-        running | {"discounts": _discounts(call, first)},
-        _phase(price["id"], end, None) | {"discounts": _discounts(call, second)},
+        running | {"discounts": _discounts(call, first, running_price, place=0)},
+        _phase(price["id"], end, None) | {"discounts": _discounts(call, second, price, place=1)},
     ]
 
 
-def _discounts(call: Call, phase: Params) -> list[str]:
-    ids = [each.required("discount") for each in phase.children("discounts")]
-    return [call.get("discount", id_, param="phases[discounts]")["id"] for id_ in ids]
+def _discounts(call: Call, phase: Params, price: Json, *, place: int) -> list[Json]:
+    """What the phase asks for: discounts that are there, or coupons that new ones come of."""
+    found: list[Json] = []
+    for number, asked in enumerate(phase.children("discounts")):
+        param = f"phases[{place}][discounts][{number}]"
+        if coupon := asked.text("coupon"):
+            found.append(
+                _discount(coupon=coupons.usable(call, coupon, price["currency"], param=f"{param}[coupon]")["id"])
+            )
+        else:
+            id_ = asked.required("discount")
+            found.append(_discount(discount=call.get("discount", id_, param=f"{param}[discount]")["id"]))
+    return found
+
+
+def _discount(*, coupon: str | None = None, discount: str | None = None) -> Json:
+    return {"coupon": coupon, "discount": discount, "promotion_code": None}
+
+
+def _begun(call: Call, subscription: Json, phase: Json) -> list[str]:
+    """Ids of the subscription's discounts in a phase that begins; of a coupon that was deleted meanwhile too."""
+    customer = call.get("customer", subscription["customer"])
+    return [
+        each["discount"] or coupons.redeem(call, call.get("coupon", each["coupon"]), customer, subscription["id"])["id"]
+        for each in phase["discounts"]
+    ]
 
 
 def _price(call: Call, phase: Params) -> Json:

@@ -30,6 +30,13 @@ async def _totals(customer: Customer) -> list[int]:
     return [invoice.total.amount_minor for invoice in (await customer.invoices()).invoices[::-1]]
 
 
+async def _until_invoiced(customer: Customer, times: int) -> None:
+    async def invoiced() -> bool:
+        return len(await _totals(customer)) == times
+
+    await until(invoiced)
+
+
 async def test_an_upgrade_charges_what_the_preview_said_and_gives_the_new_plan_at_once(
     customer: Customer, travel: Travel
 ) -> None:
@@ -170,13 +177,37 @@ async def test_coupons_count_when_subscribing_and_when_changing(customer: Custom
     unknown = await refusal(customer.update(made, "team", coupon="NOT_THERE"))
     preview = await customer.preview(made, "team", coupon=half)
     await customer.update(made, "team", coupon=half, preview_token=preview.preview_token)
-    on_a_downgrade = await refusal(customer.update(made, "pro", coupon=half))
+    later = [await refusal(ask(made, "pro", coupon=euros)) for ask in (customer.preview, customer.update)]
 
     assert await _totals(customer) == [1500, preview.amount_due.amount_minor]
     assert preview.amount_due.amount_minor == 1000
-    for refused in (misfit, unknown, on_a_downgrade):
+    for refused in (misfit, unknown, *later):
         assert (type(refused), refused.reason) == (InvalidArgument, "COUPON_INVALID")
         assert refused.violations[0].field == "coupon"
+    assert (await customer.subscription(made.id)).pending_plan_id == ""
+
+
+async def test_a_coupon_on_a_downgrade_takes_the_place_of_the_old_one_when_it_happens(
+    customer: Customer, travel: Travel, stripe_side: StripeSide
+) -> None:
+    coupons = stripe_side.client.v1.coupons
+    half = (await coupons.create_async({"percent_off": 50, "duration": "forever"})).id
+    stay = (await coupons.create_async({"amount_off": 500, "currency": "usd", "duration": "once"})).id
+    made = await customer.subscribe("team", coupon=half)
+    preview = await customer.preview(made, "pro", coupon=stay)
+    without = await refusal(customer.update(made, "pro", preview_token=preview.preview_token))
+    for _ in range(2):  # said again, it is not given twice
+        await customer.update(made, "pro", coupon=stay, preview_token=preview.preview_token, idempotency_key="once")
+    (during,) = await stripe_side.subscriptions(customer.id)
+    for periods in (2, 3):
+        await travel.to_the_end_of(await customer.subscription(made.id))
+        await _until_invoiced(customer, periods)
+
+    assert preview.amount_due.amount_minor == 0
+    assert without.reason == "PREVIEW_TOKEN_INVALID"
+    assert len(during.discounts) == 1
+    assert await _totals(customer) == [2500, 1500, 2000]
+    assert (await coupons.retrieve_async(stay)).times_redeemed == 1
 
 
 async def test_a_declined_upgrade_leaves_the_plan_and_the_right_to_another_one(

@@ -1,5 +1,7 @@
 """Changing the price: what it costs to the second, what a preview says, and when it happens."""
 
+from typing import Any
+
 import pytest
 import stripe
 
@@ -115,25 +117,38 @@ async def test_a_schedule_that_is_released_changes_nothing(payer: Payer) -> None
     assert await payer.totals() == [5000, 5000]
 
 
-async def _schedule(payer: Payer, subscription: stripe.Subscription, price: str) -> str:
-    """Have the price follow at the end of the running period."""
+async def test_a_coupon_of_a_phase_that_follows_counts_from_its_beginning(payer: Payer) -> None:
+    await payer.begin(moment(2026, 1, 10))
+    once = await payer.client.v1.coupons.create_async({"percent_off": 25, "duration": "once"})
+    made, cheap = await payer.subscribe(await payer.price(5000)), await payer.price(2000)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await _schedule(payer, made, cheap, discounts=[{"coupon": "there_is_no_such_coupon"}])
+    schedules = payer.client.v1.subscription_schedules
+    await schedules.release_async(str((await payer.subscription(made)).schedule))
+    planned = await schedules.retrieve_async(await _schedule(payer, made, cheap, discounts=[{"coupon": once.id}]))
+
+    await payer.advance(moment(2026, 2, 10) + 2 * HOUR)
+    await payer.advance(moment(2026, 3, 10) + 2 * HOUR)
+
+    assert str(refused.value.param).endswith("[coupon]")
+    assert planned.phases[1].discounts[0].coupon == once.id
+    assert await payer.totals() == [5000, 1500, 2000]
+
+
+async def _schedule(payer: Payer, subscription: stripe.Subscription, price: str, **following: Any) -> str:
+    """Have the price follow at the end of the running period, with whatever else the phase is to have."""
     schedules = payer.client.v1.subscription_schedules
     made = await schedules.create_async({"from_subscription": subscription.id})
     running = made.phases[0]
-    await schedules.update_async(
-        made.id,
+    phases: Any = [
         {
-            "end_behavior": "release",
-            "phases": [
-                {
-                    "start_date": running.start_date,
-                    "end_date": running.end_date,
-                    "items": [{"price": item_of(subscription).price.id}],
-                },
-                {"items": [{"price": price}], "duration": {"interval": "month", "interval_count": 1}},
-            ],
+            "start_date": running.start_date,
+            "end_date": running.end_date,
+            "items": [{"price": item_of(subscription).price.id}],
         },
-    )
+        {"items": [{"price": price}], "duration": {"interval": "month", "interval_count": 1}, **following},
+    ]
+    await schedules.update_async(made.id, {"end_behavior": "release", "phases": phases})
     return made.id
 
 

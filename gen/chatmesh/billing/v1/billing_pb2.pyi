@@ -991,7 +991,7 @@ class UpdateSubscriptionRequest(_message.Message):
     interval: Global___Interval.ValueType
     """Absent: as it is."""
     coupon: _builtins.str
-    """Takes the place of the one there is, and is only for a change that is charged at once; empty: as it is."""
+    """Takes the place of the one there is, as soon as the change takes effect; empty: as it is."""
     preview_token: _builtins.str
     """From PreviewSubscription: charge exactly that, or nothing."""
     idempotency_key: _builtins.str
@@ -1102,7 +1102,7 @@ class PreviewSubscriptionRequest(_message.Message):
     interval: Global___Interval.ValueType
     """Absent: as it is."""
     coupon: _builtins.str
-    """Takes the place of the one there is, and is only for a change that is charged at once; empty: as it is."""
+    """Takes the place of the one there is, as soon as the change takes effect; empty: as it is."""
     def __init__(
         self,
         *,

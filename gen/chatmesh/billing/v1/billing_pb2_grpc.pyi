@@ -71,7 +71,7 @@ class BillingServiceStub:
     NOT_FOUND: no such subscription, or it is not the caller's.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
     that currency or interval (PRICE_UNKNOWN).
-    INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
     INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
     422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
@@ -98,7 +98,7 @@ class BillingServiceStub:
     NOT_FOUND: no such subscription, or it is not the caller's.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
     that currency or interval (PRICE_UNKNOWN).
-    INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
     FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
     (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
     UNAVAILABLE: Stripe does not answer; repeat it.
@@ -241,7 +241,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     NOT_FOUND: no such subscription, or it is not the caller's.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
     that currency or interval (PRICE_UNKNOWN).
-    INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
     INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
     422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
     ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
@@ -268,7 +268,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     NOT_FOUND: no such subscription, or it is not the caller's.
     INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
     that currency or interval (PRICE_UNKNOWN).
-    INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
+    INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
     FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
     (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
     UNAVAILABLE: Stripe does not answer; repeat it.
@@ -433,7 +433,7 @@ class BillingServiceServicer:
         NOT_FOUND: no such subscription, or it is not the caller's.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
         that currency or interval (PRICE_UNKNOWN).
-        INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
         INVALID_ARGUMENT: the token is not ours, or of another change (reason PREVIEW_TOKEN_INVALID).
         422: the key was used with another request (reason IDEMPOTENCY_KEY_REUSED).
         ABORTED: the preview is older than 10 minutes or no longer true (reason PREVIEW_EXPIRED).
@@ -470,7 +470,7 @@ class BillingServiceServicer:
         NOT_FOUND: no such subscription, or it is not the caller's.
         INVALID_ARGUMENT: no such plan (reason PLAN_UNKNOWN), the free one, which everybody has (PLAN_FREE), or not sold in
         that currency or interval (PRICE_UNKNOWN).
-        INVALID_ARGUMENT: no such coupon, it does not fit, or the change waits for the period's end (reason COUPON_INVALID).
+        INVALID_ARGUMENT: no such coupon, or it does not fit (reason COUPON_INVALID).
         FAILED_PRECONDITION: nothing would change (reason NOTHING_CHANGES), the subscription has ended or is not paid
         (NOT_CHANGEABLE), or is about to end (CANCELLATION_PENDING).
         UNAVAILABLE: Stripe does not answer; repeat it.
