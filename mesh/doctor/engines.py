@@ -1,6 +1,7 @@
 """The engines: whether they answer, are recent enough, and are set as the services need them."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +16,8 @@ from mesh.doctor.finding import Unwell, refuse_other_time
 
 _OLDEST_POSTGRES = 14
 _SECONDS = 5
+_PATIENCE = aiohttp.ClientTimeout(total=_SECONDS)
+_MONITORING = 8222  # NATS' port for it, if nobody chose another
 _POSTGRES = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, clock_timestamp(),
        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'btree_gin')
@@ -57,19 +60,42 @@ async def redis(url: str) -> str:
     return f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
 
 
-async def events(url: str) -> str:
-    """Say the version of NATS, and what JetStream keeps."""
+async def events(url: str, *, chosen: Mapping[str, object]) -> str:
+    """Say the version of NATS, and what JetStream keeps, and how safely.
+
+    `chosen` has the ports of the server that `chatmesh up` starts, in case this is that one.
+    """
     client = Client()
     try:
         await client.connect(url.split(","), allow_reconnect=False, connect_timeout=_SECONDS, error_cb=_unheard)
         account = await client.jetstream().account_info()
-        version = client.connected_server_version
+        version, connected = client.connected_server_version, client.connected_url
     except (nats.errors.Error, OSError, TimeoutError) as error:
         said = str(error) or type(error).__name__
         raise Unwell(said, todo="NATS_URL: is it up, are user and password right, and is JetStream on?") from None
     finally:
         await client.close()
-    return f"NATS {version}, JetStream with {account.streams} streams"
+    assert connected is not None
+    port = chosen["nats-monitor"] if connected.port == chosen.get("nats") else _MONITORING
+    safely = await _how_safely(f"http://{connected.hostname}:{port}")
+    return f"NATS {version.major}.{version.minor}.{version.patch}, JetStream with {account.streams} streams; {safely}"
+
+
+async def _how_safely(monitoring: str) -> str:
+    """Say what a power cut does; one server alone that writes to the disk every two minutes only is refused."""
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as http, http.get(f"{monitoring}/varz") as answer:
+            told = await answer.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return f"one server alone needs `sync_interval: always` ({monitoring} does not tell)"
+    if told.get("cluster"):
+        return "a cluster"
+    if not told.get("jetstream", {}).get("config", {}).get("sync_always"):
+        raise Unwell(
+            "one server alone, and a power cut loses what it acknowledged in the last two minutes",
+            todo="set `sync_interval: always` in the block `jetstream` of its configuration",
+        )
+    return "each event is on the disk"
 
 
 async def clickhouse(url: str) -> str:

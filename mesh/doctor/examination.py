@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -11,16 +12,9 @@ from mesh import state
 from mesh.doctor import engines, machine, services
 from mesh.doctor.finding import Finding, found
 from mesh.processes import EDGE_PORT, HOST, SERVICES, table
+from svckit.local.home import PORTS, read_json
 from svckit.local.ports import free_port
 from svckit.tls import Tls
-
-_ENGINES = {
-    "DATABASE_URL": ("PostgreSQL", engines.postgres),
-    "REDIS_URL": ("Redis", engines.redis),
-    "NATS_URL": ("NATS", engines.events),
-    "CLICKHOUSE_URL": ("ClickHouse", engines.clickhouse),
-    "SMTP_URL": ("mail", engines.mail),
-}
 
 
 async def run(*, given: Mapping[str, str], folder: Path, as_json: bool, output: TextIO) -> int:
@@ -38,7 +32,7 @@ def _checks(told: Mapping[str, str], *, folder: Path, runs_here: bool) -> Iterat
     yield "versions", machine.versions()
     yield "disk", machine.disk(folder)
     yield "settings", machine.settings(told)
-    for variable, (name, check) in _ENGINES.items():
+    for variable, (name, check) in _engines(folder).items():
         if url := told.get(variable):
             yield name, check(url)
     if not runs_here and "DATABASE_URL" not in told:
@@ -47,6 +41,17 @@ def _checks(told: Mapping[str, str], *, folder: Path, runs_here: bool) -> Iterat
     for name, port in SERVICES.items():
         yield name, services.service(name, told.get(f"{name.upper()}_SERVICE_URL") or f"{HOST}:{port}", _tls(told))
     yield "edge", services.edge((told.get("PUBLIC_URL") or f"http://{HOST}:{EDGE_PORT}").rstrip("/"))
+
+
+def _engines(folder: Path) -> Mapping[str, tuple[str, Callable[[str], Awaitable[str]]]]:
+    """By the variable with its URL: the name of each engine, and its check."""
+    return {
+        "DATABASE_URL": ("PostgreSQL", engines.postgres),
+        "REDIS_URL": ("Redis", engines.redis),
+        "NATS_URL": ("NATS", partial(engines.events, chosen=read_json(folder / PORTS))),
+        "CLICKHOUSE_URL": ("ClickHouse", engines.clickhouse),
+        "SMTP_URL": ("mail", engines.mail),
+    }
 
 
 def _tls(told: Mapping[str, str]) -> Tls | None:

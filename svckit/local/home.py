@@ -10,13 +10,15 @@ from pathlib import Path
 from svckit.local import locks, ports
 from svckit.local.errors import LocalError
 
+PORTS = "ports.json"  # which port each engine had last, by its name
+
 
 class Home:
     """A data folder that this process holds; made by `Home.opened`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._ports = read_json(path / "ports.json")
+        self._ports = read_json(path / PORTS)
         self._handed_out: set[int] = set()
 
     @staticmethod
@@ -63,7 +65,7 @@ class Home:
             port = ports.free_port(besides=self._handed_out)
         self._handed_out.add(port)
         self._ports[name] = port
-        write_json(self.path / "ports.json", self._ports)
+        write_json(self.path / PORTS, self._ports)
         return port
 
 

@@ -11,11 +11,20 @@ import pytest
 import yaml
 
 from mesh.processes import ADMIN_OFFSET, SERVICES
+from svckit.local.nats import find_nats
 from tests.test_env_example import PROCESSES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 OWN = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("${CHATMESH")}
+
+
+async def test_nats_has_what_it_acknowledges_on_the_disk() -> None:
+    [path] = [volume.split(":")[0] for volume in COMPOSE["services"]["nats"]["volumes"] if volume.startswith("./")]
+    checking = await asyncio.create_subprocess_exec(str(find_nats()), "-t", "--config", str(ROOT / path))
+
+    assert await checking.wait() == 0
+    assert "sync_interval: always" in (ROOT / path).read_text()
 
 
 async def test_hadolint_finds_nothing() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -18,6 +19,8 @@ async def test_the_doctor_finds_a_running_mesh_well(mesh: Mesh) -> None:
     assert [finding for finding in findings if not finding["ok"]] == []
     assert (code, err) == (0, "")
     assert {"PostgreSQL", "Redis", "NATS", "ClickHouse", "mail", "edge", "auth"} <= {each["name"] for each in findings}
+    [nats] = [each["said"] for each in findings if each["name"] == "NATS"]
+    assert re.fullmatch(r"NATS \d+\.\d+\.\d+, JetStream with \d+ streams; each event is on the disk", nats)
 
 
 async def test_the_smoke_test_goes_a_users_whole_way_and_leaves_no_account(mesh: Mesh) -> None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from auth_svc.settings import AuthSettings
-from svckit.local import Engines, ports
+from svckit.local import Engines, Home, ports
 from tests.typing_commands import typed
 
 
@@ -42,6 +42,15 @@ async def test_what_is_wrong_is_said_with_what_to_do_about_it(engines: Engines, 
     assert found["Redis"]["said"] == "it throws keys away when it is full (allkeys-lru)"
     assert "CLICKHOUSE_URL" in found["ClickHouse"]["todo"]
     assert "chatmesh chat" in found["chat"]["todo"]
+
+
+async def test_one_nats_that_writes_to_the_disk_now_and_then_is_refused(engines: Engines, home: Home) -> None:
+    """As those of tests do; `make run` has one that writes at once."""
+    _, out, _ = await typed("doctor", "--json", folder=home.path, NATS_URL=engines.nats_url)
+
+    [found] = [finding for finding in json.loads(out) if finding["name"] == "NATS"]
+    assert (found["ok"], found["said"].split(",")[0]) == (False, "one server alone")
+    assert "sync_interval: always" in found["todo"]
 
 
 async def test_before_the_first_start_there_is_only_the_machine_to_look_at(tmp_path: Path) -> None:
