@@ -38,7 +38,7 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
     async with (
         clickhouse.connected(settings.clickhouse_url) as warehouse,
-        events.connected(settings.nats_url, name=_NAME) as bus,
+        events.connected(settings.nats_url, name=_NAME, replicas=settings.nats_replicas) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
         token_verifier(
             auth_service_url=settings.auth_service_url, redis=redis, credential=credential, tls=settings.tls

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import NonNegativeInt, RedisDsn, ValidationInfo, field_validator
 
 from analytics_svc.nightly import Nightly
-from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
+from svckit.settings import DEVELOPMENT_ONLY, NatsReplicas, ServiceSettings
 
 
 class WarehouseSettings(ServiceSettings):
@@ -46,6 +46,7 @@ class AnalyticsSettings(WarehouseSettings):
     listen: str = "127.0.0.1:3004"
     admin_listen: str = "127.0.0.1:9004"
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
+    nats_replicas: NatsReplicas = 1
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
     # When every day the deleted are forgotten and the views are compared with the raw events.

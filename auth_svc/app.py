@@ -64,7 +64,7 @@ async def serving(
     await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
-        events.connected(settings.nats_url, name=_NAME) as bus,
+        events.connected(settings.nats_url, name=_NAME, replicas=settings.nats_replicas) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
         passwords.opened(hasher or argon2id(settings), workers=settings.argon2_workers) as pool,
         wires.opened() as wire,

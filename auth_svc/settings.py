@@ -19,7 +19,7 @@ from pydantic_settings import NoDecode
 
 from auth_svc.oidc.configured import Configured
 from auth_svc.smtp import SmtpServer
-from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
+from svckit.settings import DEVELOPMENT_ONLY, NatsReplicas, ServiceSettings
 
 
 def _smtp_url(url: SecretStr) -> SecretStr:
@@ -66,6 +66,7 @@ class AuthSettings(ServiceSettings):
     database_url: Annotated[PostgresDsn, DEVELOPMENT_ONLY] = PostgresDsn("postgresql://127.0.0.1/chatmesh")
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
+    nats_replicas: NatsReplicas = 1
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url), DEVELOPMENT_ONLY] = SecretStr("smtp://127.0.0.1:1025")
     mail_from: Annotated[str, AfterValidator(_mailbox), DEVELOPMENT_ONLY] = "chatmesh <no-reply@localhost>"
     # Where people reach the product: links in mails begin with it.

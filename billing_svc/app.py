@@ -53,7 +53,7 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
     await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
-        events.connected(settings.nats_url, name=_NAME) as bus,
+        events.connected(settings.nats_url, name=_NAME, replicas=settings.nats_replicas) as bus,
         redis_client.connected(str(settings.redis_url)) as redis,
         token_verifier(
             auth_service_url=settings.auth_service_url, redis=redis, credential=credential, tls=settings.tls

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AnyHttpUrl, Field, PostgresDsn, RedisDsn, SecretStr, ValidationInfo, field_validator
 
-from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
+from svckit.settings import DEVELOPMENT_ONLY, NatsReplicas, ServiceSettings
 
 _STRIPE = "https://api.stripe.com"
 _EMULATOR = "http://127.0.0.1:12111"
@@ -20,6 +20,7 @@ class BillingSettings(ServiceSettings):
     database_url: Annotated[PostgresDsn, DEVELOPMENT_ONLY] = PostgresDsn("postgresql://127.0.0.1/chatmesh")
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
+    nats_replicas: NatsReplicas = 1
     auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
     # Where people reach the edge: the customer portal's back link.
     public_url: Annotated[AnyHttpUrl, DEVELOPMENT_ONLY] = AnyHttpUrl("http://127.0.0.1:4000")

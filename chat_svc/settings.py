@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AnyHttpUrl, NonNegativeInt, PositiveFloat, PostgresDsn, RedisDsn, SecretStr
 
-from svckit.settings import DEVELOPMENT_ONLY, ServiceSettings
+from svckit.settings import DEVELOPMENT_ONLY, NatsReplicas, ServiceSettings
 
 
 class ChatSettings(ServiceSettings):
@@ -16,6 +16,7 @@ class ChatSettings(ServiceSettings):
     database_url: Annotated[PostgresDsn, DEVELOPMENT_ONLY] = PostgresDsn("postgresql://127.0.0.1/chatmesh")
     redis_url: Annotated[RedisDsn, DEVELOPMENT_ONLY] = RedisDsn("redis://127.0.0.1:6379/0")
     nats_url: Annotated[str, DEVELOPMENT_ONLY] = "nats://127.0.0.1:4222"
+    nats_replicas: NatsReplicas = 1
     auth_service_url: Annotated[str, DEVELOPMENT_ONLY] = "127.0.0.1:3001"
     # A server on this machine that speaks OpenAI's wire and needs no key; the URL ends in `/v1`.
     local_model_url: AnyHttpUrl | None = None

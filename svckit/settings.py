@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,8 @@ from svckit.tls import Tls
 
 # Marks a field whose default serves development only: `database_url: Annotated[str, DEVELOPMENT_ONLY] = "…"`.
 DEVELOPMENT_ONLY = "development only"
+# On how many servers of a cluster JetStream keeps each event, of streams that are not there yet; as many as it knows.
+NatsReplicas: TypeAlias = Annotated[int, Field(ge=1, le=5)]
 
 
 class SettingsError(Exception):

@@ -203,6 +203,8 @@ def test_what_the_operators_are_told(documents: Documents) -> None:
     [migrate] = of_kind("Job", ha)
     env = {each["name"]: each for each in migrate["spec"]["template"]["spec"]["containers"][0]["env"]}
 
+    replicas = {each["data"].get("NATS_REPLICAS") for each in of_kind("ConfigMap", ha)} - {None}
+    assert replicas == {"3"}
     assert env["DATABASE_URL"]["valueFrom"]["secretKeyRef"]["name"] == f"{postgres['metadata']['name']}-app"
     assert f"clickhouse-{clickhouse['metadata']['name']}:8123" in env["CLICKHOUSE_URL"]["value"]
     assert env["CLICKHOUSE_CLUSTER"]["value"] == clickhouse["spec"]["configuration"]["clusters"][0]["name"]

@@ -75,6 +75,11 @@ WRONG = {
     "no such service": ({"services": {"edge": {"calls": ["mail"]}}}, "there is no service mail"),
     "a hook before its database": ({"cloudnativePg": {"enabled": True}}, "choose job, init or start"),
     "two that make the same tables": ({"migrations": {"mode": "init"}}, "services.analytics.replicas"),
+    "two when there is more to do": (
+        {"migrations": {"mode": "init"}, "services": {"analytics": {"replicas": 1, "autoscaling": {"enabled": True}}}},
+        "services.analytics.replicas",
+    ),
+    "more copies than NATS makes": ({"engines": {"nats": {"replicas": 6}}}, "/engines/nats/replicas"),
     "replicas alone": ({"migrations": {"mode": "job"}, "altinity": {"enabled": True, "replicas": 2}}, "keeper"),
     "certificates of nobody": ({"mtls": {"enabled": True}}, "mtls.issuerRef"),
     "a route to nowhere": ({"gateway": {"enabled": True}}, "gateway.parentRefs"),

@@ -28,6 +28,9 @@ HEALTH_LISTEN: 0.0.0.0:{{ .service.healthPort }}
 {{- if and .root.Values.altinity.enabled (has "clickhouse" .service.engines) }}
 CLICKHOUSE_CLUSTER: chatmesh
 {{- end }}
+{{- if has "nats" .service.engines }}
+NATS_REPLICAS: {{ .root.Values.engines.nats.replicas | quote }}
+{{- end }}
 {{- range $name, $value := .service.env }}
 {{ $name }}: {{ tpl (toString $value) $.root | quote }}
 {{- end }}
