@@ -64,6 +64,10 @@ class Auth:
     def person(self) -> Person:
         return Person(self.stub, self.inbox)
 
+    def tables(self) -> AbstractAsyncContextManager[Database]:
+        """The service's own, for what no RPC shows."""
+        return postgres.connected(str(self.settings.database_url), pool_size=1)
+
 
 Start = Callable[..., AbstractAsyncContextManager[Auth]]
 
@@ -96,11 +100,16 @@ async def settings(
 
 
 @pytest.fixture(scope="session")
-def start(settings: AuthSettings, inbox: tuple[Inbox, int]) -> Start:
-    """Start a service: the shared one's settings, but for those that are given."""
+def start(settings: AuthSettings, inbox: tuple[Inbox, int], new_database: Callable[[], Awaitable[str]]) -> Start:
+    """Start a service: the shared one's settings, but for those that are given.
+
+    With a clock of its own it has a database of its own: others would take its letters over, or it theirs.
+    """
 
     @asynccontextmanager
     async def started(*, hasher: Hasher | None = None, clock: Clock = now, **different: object) -> AsyncIterator[Auth]:
+        if clock is not now:
+            different = {"database_url": await new_database()} | different
         own = AuthSettings.model_validate(settings.model_dump() | different)
         credential = ServiceCredential("edge", own.service_secret.get_secret_value())
         async with (
@@ -123,8 +132,7 @@ async def auth(start: Start) -> AsyncIterator[Auth]:
 
 @pytest.fixture
 async def database(auth: Auth) -> AsyncIterator[Database]:
-    """The service's own tables, for what no RPC shows."""
-    async with postgres.connected(str(auth.settings.database_url), pool_size=1) as connected:
+    async with auth.tables() as connected:
         yield connected
 
 

@@ -7,7 +7,6 @@ from sqlalchemy import select
 
 from auth_svc.models import AuditEvent, RefreshToken, Session
 from svckit.errors import Unauthenticated
-from svckit.postgres import Database
 from tests.auth_svc.conftest import Auth, MovedClock, Start
 from tests.auth_svc.person import Person, bearer, refused
 from tests.callers import refusal
@@ -64,7 +63,7 @@ async def test_a_repeat_within_half_a_minute_gets_the_same_successor_even_when_t
         assert await works(auth, third.access_token)
 
 
-async def test_later_reuse_ends_the_session_for_both_and_its_owner_is_told(start: Start, database: Database) -> None:
+async def test_later_reuse_ends_the_session_for_both_and_its_owner_is_told(start: Start) -> None:
     clock = MovedClock()
     async with start(clock=clock) as auth:
         person = auth.person()
@@ -81,7 +80,7 @@ async def test_later_reuse_ends_the_session_for_both_and_its_owner_is_told(start
         await until(lambda: refused(auth.stub.GetMe(pb.GetMeRequest(), metadata=bearer(current.access_token))))
         assert await works(auth, other_device.access_token)
         assert (await auth.inbox.next_to(person.address))["Subject"] == "A device was signed out"
-    async with database.transaction() as session:
+    async with auth.tables() as database, database.transaction() as session:
         noted = await session.scalars(
             select(AuditEvent.type).where(AuditEvent.user_id == user.id).order_by(AuditEvent.id)
         )
@@ -148,9 +147,7 @@ async def test_neither_cookie_nor_access_token_is_a_refresh_token(auth: Auth, pe
     assert await refused(auth.as_edge.ExchangeSession(pb.ExchangeSessionRequest(session_token=pair.refresh_token)))
 
 
-async def test_the_database_tells_no_token_and_after_the_grace_not_even_with_a_used_one(
-    start: Start, database: Database
-) -> None:
+async def test_the_database_tells_no_token_and_after_the_grace_not_even_with_a_used_one(start: Start) -> None:
     clock = MovedClock()
     async with start(clock=clock) as auth:
         person = auth.person()
@@ -159,7 +156,7 @@ async def test_the_database_tells_no_token_and_after_the_grace_not_even_with_a_u
         for seconds in (0, 31, 62):
             clock.ahead = timedelta(seconds=seconds)
             pair = await refresh(auth, pair.refresh_token)
-    async with database.transaction() as session:
+    async with auth.tables() as database, database.transaction() as session:
         of_user = select(RefreshToken).join(Session, Session.id == RefreshToken.session_id)
         kept = (await session.scalars(of_user.where(Session.user_id == user.id))).all()
 

@@ -96,9 +96,9 @@ async def test_a_session_ends_after_thirty_days_however_much_it_is_used(start: S
         assert await refused(exchange(auth, cookie))
 
 
-async def test_use_is_written_down_once_a_minute_at_most(start: Start, database: Database) -> None:
+async def test_use_is_written_down_once_a_minute_at_most(start: Start) -> None:
     clock = MovedClock()
-    async with start(clock=clock) as auth:
+    async with start(clock=clock) as auth, auth.tables() as database:
         person = auth.person()
         user = await person.register()
         cookie = await person.session_token()
