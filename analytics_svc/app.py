@@ -17,7 +17,7 @@ from analytics_svc.consumer import Consumer
 from analytics_svc.nightly import Nightly
 from analytics_svc.servicer import Analytics
 from analytics_svc.servicer.overview import Backlog
-from analytics_svc.settings import AnalyticsSettings, WarehouseSettings
+from analytics_svc.settings import AnalyticsSettings
 from analytics_svc.upkeep import Upkeep
 from svckit import events, process, redis_client, server
 from svckit.identity import ServiceCredential
@@ -71,22 +71,12 @@ async def serving(settings: AnalyticsSettings) -> AsyncIterator[Serving]:
             yield running
 
 
-async def _migrated_alone(warehouse: ClickHouse, bus: events.Bus, settings: WarehouseSettings) -> None:
-    """Like `migrated`, one instance after the other; without NATS only where the tables are as they should be."""
+async def _migrated_alone(warehouse: ClickHouse, bus: events.Bus, settings: AnalyticsSettings) -> None:
+    """As `migrate` does, one instance after the other; without NATS only where the tables are as they should be."""
     if not await schema.is_migrated(warehouse):
         async with lease.held(await bus.jetstream()):
             await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
-    await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
-
-
-async def migrated(warehouse: ClickHouse, settings: WarehouseSettings) -> None:
-    """Bring the tables, and how long they keep rows, to what this code and its settings want."""
-    await schema.migrate(warehouse, cluster=settings.clickhouse_cluster)
-    await schema.keep(warehouse, _kept_days(settings), cluster=settings.clickhouse_cluster)
-
-
-def _kept_days(settings: WarehouseSettings) -> dict[str, int]:
-    return {"events": settings.events_retention_days, "user_usage_15m": settings.usage_retention_days}
+    await schema.keep(warehouse, settings.kept_days, cluster=settings.clickhouse_cluster)
 
 
 async def _backlog(bus: events.Bus) -> Backlog | None:

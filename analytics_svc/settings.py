@@ -21,6 +21,11 @@ class WarehouseSettings(ServiceSettings):
     events_retention_days: NonNegativeInt = 0
     usage_retention_days: NonNegativeInt = 0
 
+    @property
+    def kept_days(self) -> dict[str, int]:
+        """By table; 0: for ever."""
+        return {"events": self.events_retention_days, "user_usage_15m": self.usage_retention_days}
+
     @field_validator("clickhouse_url")
     @classmethod
     def _known_kind(cls, value: str) -> str:

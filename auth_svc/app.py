@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from argon2 import PasswordHasher
 from chatmesh.auth.v1 import auth_pb2
@@ -49,8 +48,6 @@ from svckit.postgres import Database
 from svckit.revocations import Revocations
 from svckit.server import Service, Serving
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
 _NAME = "auth"
 _AUTH = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
 
@@ -61,7 +58,7 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives. `hasher` is argon2id by the settings if there is no other."""
     url, secret = str(settings.database_url), settings.service_secret.get_secret_value()
-    await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
+    await postgres.prepare(url, schema=models.SCHEMA, scripts=models.MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME, replicas=settings.nats_replicas) as bus,

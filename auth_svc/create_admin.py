@@ -24,7 +24,7 @@ async def main(settings: AuthSettings, *, email: str, password: str | None) -> N
     if len(chosen) not in _LENGTHS:
         raise SystemExit(f"the password must have {_LENGTHS[0]} to {_LENGTHS[-1]} characters")
     passwords.refuse_weak(chosen, addresses.parse(email))
-    await postgres.migrate(str(settings.database_url), schema=models.SCHEMA, scripts=app.MIGRATIONS)
+    await postgres.migrate(str(settings.database_url), schema=models.SCHEMA, scripts=models.MIGRATIONS)
     password_hash = app.argon2id(settings).hash(passwords.prepared(chosen))
     async with (
         postgres.connected(str(settings.database_url), pool_size=1, name="create_admin") as database,

@@ -1,7 +1,7 @@
 """`python -m auth_svc.migrate`: bring the schema up to date, and end; without the service, or before it."""
 
-from auth_svc import app, models
+from auth_svc import models
 from svckit import migrating
 
 if __name__ == "__main__":
-    migrating.run("auth", schema=models.SCHEMA, scripts=app.MIGRATIONS)
+    migrating.run("auth", schema=models.SCHEMA, scripts=models.MIGRATIONS)

@@ -1,6 +1,7 @@
 """The tables of the schema `auth`."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import ClassVar
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, Uuid
@@ -10,6 +11,7 @@ from svckit.identity import Role
 from svckit.outbox import outbox_table
 
 SCHEMA = "auth"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Base(DeclarativeBase):

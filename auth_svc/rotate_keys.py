@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from auth_svc import app, clock, models, signing_keys
+from auth_svc import clock, models, signing_keys
 from auth_svc.sealing import Seal
 from auth_svc.settings import AuthSettings
 from svckit import postgres
@@ -20,7 +20,7 @@ from svckit.settings import SettingsError, load
 async def main(settings: AuthSettings, *, at_once: bool) -> None:
     """Migrate if need be, then make the key and say which it is."""
     url = str(settings.database_url)
-    await postgres.migrate(url, schema=models.SCHEMA, scripts=app.MIGRATIONS)
+    await postgres.migrate(url, schema=models.SCHEMA, scripts=models.MIGRATIONS)
     seal = Seal(settings.service_secret.get_secret_value())
     async with (
         postgres.connected(url, pool_size=1, name="rotate_keys") as database,

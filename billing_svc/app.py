@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 from chatmesh.billing.v1 import billing_pb2
@@ -35,8 +34,6 @@ from svckit.postgres import Database
 from svckit.server import Service, Serving
 from svckit.verification import token_verifier
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
 log = structlog.get_logger(__name__)
 
 _NAME = "billing"
@@ -50,7 +47,7 @@ async def serving(settings: BillingSettings) -> AsyncIterator[Serving]:
     """Serve until the block ends; ready when this gives."""
     url, plans = str(settings.database_url), Plans.read()
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
-    await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
+    await postgres.prepare(url, schema=models.SCHEMA, scripts=models.MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME, replicas=settings.nats_replicas) as bus,

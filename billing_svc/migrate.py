@@ -1,7 +1,7 @@
 """`python -m billing_svc.migrate`: bring the schema up to date, and end; without the service, or before it."""
 
-from billing_svc import app, models
+from billing_svc import models
 from svckit import migrating
 
 if __name__ == "__main__":
-    migrating.run("billing", schema=models.SCHEMA, scripts=app.MIGRATIONS)
+    migrating.run("billing", schema=models.SCHEMA, scripts=models.MIGRATIONS)

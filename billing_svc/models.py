@@ -1,6 +1,7 @@
 """The tables of the schema `billing`."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from billing_svc.money import Money
 from svckit.outbox import outbox_table, processed_table
 
 SCHEMA = "billing"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Base(DeclarativeBase):

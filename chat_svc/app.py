@@ -33,8 +33,6 @@ from svckit.server import Service, Serving
 from svckit.settings import SettingsError
 from svckit.verification import token_verifier
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
 _NAME = "chat"
 _CHAT = chat_pb2.DESCRIPTOR.services_by_name["ChatService"]
 # Of the time that a stop gives, generations leave so much, or half of a shorter one, in which their readers still see
@@ -53,7 +51,7 @@ async def serving(settings: ChatSettings) -> AsyncIterator[Serving]:
     table = _table(models_file)
     url = str(settings.database_url)
     credential = ServiceCredential(_NAME, settings.service_secret.get_secret_value())
-    await postgres.prepare(url, schema=models.SCHEMA, scripts=MIGRATIONS, migrating=settings.migrate_at_start)
+    await postgres.prepare(url, schema=models.SCHEMA, scripts=models.MIGRATIONS, migrating=settings.migrate_at_start)
     async with (
         postgres.connected(url, name=_NAME) as database,
         events.connected(settings.nats_url, name=_NAME, replicas=settings.nats_replicas) as bus,

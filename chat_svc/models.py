@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -27,6 +28,7 @@ from chat_svc.words import words_of
 from svckit.outbox import outbox_table, processed_table
 
 SCHEMA = "chat"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Author(StrEnum):

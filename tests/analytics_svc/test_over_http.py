@@ -14,7 +14,7 @@ from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from chatmesh.events.v1 import events_pb2 as pb
 from nats.js.kv import KeyValue
 
-from analytics_svc import app, commands, position, schema, upkeep
+from analytics_svc import commands, migrate, position, schema, upkeep
 from analytics_svc.clickhouse import ClickHouse
 from analytics_svc.settings import AnalyticsSettings
 from analytics_svc.upkeep import Task
@@ -250,7 +250,7 @@ async def test_old_events_go_what_they_add_up_to_stays_and_the_audit_looks_at_th
     days = (datetime.now(UTC) - half).days
 
     kept = {"events_retention_days": days, "usage_retention_days": days}
-    await app.migrated(remote.warehouse, remote.settings.model_copy(update=kept))
+    await migrate.migrated(remote.warehouse, remote.settings.model_copy(update=kept))
     await eventually(lambda: older(remote.warehouse, "events", "ts"), 0)
     await eventually(lambda: older(remote.warehouse, "user_usage_15m", "b"), 0)
 

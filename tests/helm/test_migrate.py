@@ -61,8 +61,7 @@ async def test_analytics_waits_until_its_tables_are_made(tmp_path: Path) -> None
 
 
 async def test_what_is_missing_is_named() -> None:
-    code, said = await typed("analytics", "auth")
-    unknown, why = await typed("mail")
+    (code, said), (unknown, why) = await asyncio.gather(typed("analytics", "auth"), typed("mail"))
 
     assert (code, unknown, why) == (1, 1, "chatmesh: 'mail' is none of auth, chat, billing, analytics\n")
     assert said.strip().startswith("chatmesh: CLICKHOUSE_URL and DATABASE_URL must be set")

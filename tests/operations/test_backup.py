@@ -14,10 +14,8 @@ import nats
 import psycopg
 from chatmesh.events.v1.events_pb2 import UserDeleted
 
-from auth_svc import app as auth
-from auth_svc import models as auth_models
-from chat_svc import app as chat
-from chat_svc import models as chat_models
+from auth_svc import models as auth
+from chat_svc import models as chat
 from svckit import postgres
 from svckit.events import STREAM, connected, event
 from svckit.local import Home
@@ -36,8 +34,8 @@ OWNERS = "SELECT owner_id FROM chat.deleted_owners"
 async def test_a_database_comes_back_from_its_dump(new_database: Callable[[], Awaitable[str]], tmp_path: Path) -> None:
     commands, *_ = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     kept, restored = await new_database(), await new_database()
-    await postgres.migrate(kept, schema=auth_models.SCHEMA, scripts=auth.MIGRATIONS)
-    await postgres.migrate(kept, schema=chat_models.SCHEMA, scripts=chat.MIGRATIONS)
+    await postgres.migrate(kept, schema=auth.SCHEMA, scripts=auth.MIGRATIONS)
+    await postgres.migrate(kept, schema=chat.SCHEMA, scripts=chat.MIGRATIONS)
     async with await psycopg.AsyncConnection.connect(kept) as connection:
         await connection.execute("INSERT INTO chat.deleted_owners VALUES ('nobody', now())")
 
