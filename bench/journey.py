@@ -22,7 +22,8 @@ import aiohttp
 from bench import journey_report
 
 _SEED = 8
-_PATIENCE = aiohttp.ClientTimeout(total=30)
+# Seconds of silence. A streamed answer takes what its model takes; the edge says every 15 s that it is still coming.
+_PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)
 _CONVERSATION = {"title": "Under load"}
 # What each visitor does, one after the other.
 _STEPS: tuple[tuple[str, str, object], ...] = (
