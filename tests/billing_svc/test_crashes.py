@@ -1,25 +1,29 @@
 """A crash or a lost answer at any step of subscribing ends in one subscription, or in none: never in two."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import grpc
 import pytest
 from chatmesh.billing.v1 import billing_pb2 as pb
+from chatmesh.events.v1 import events_pb2 as ev
 from sqlalchemy import select, update
 
 from billing_svc.models import Customer as CustomerRow
 from billing_svc.models import Subscription
 from billing_svc.settings import BillingSettings
+from svckit import events, postgres
 from svckit.errors import AlreadyExists, Unavailable
 from svckit.postgres import Database
 from svckit.rpc.status import received
 from tests.billing_svc.conftest import Billing, Start
 from tests.billing_svc.customer import Customer
-from tests.billing_svc.process import apart
+from tests.billing_svc.process import apart, restart
 from tests.billing_svc.stripe_side import StripeSide
+from tests.billing_svc.test_events import heard
 from tests.billing_svc.travel import Travel
 from tests.callers import refusal
 from tests.waiting import until
@@ -209,6 +213,50 @@ async def test_one_that_is_killed_while_it_cancels_ends_what_stripe_has_ended_an
     assert (before.status, again.status) == (pb.SUBSCRIPTION_STATUS_ACTIVE, pb.SUBSCRIPTION_STATUS_CANCELED)
     assert [(await each.entitlements()).plan_id for each in (kept, ended)] == ["free", "free"]
     assert [len((await each.invoices()).invoices) for each in (kept, ended)] == [1, 1]
+
+
+async def test_one_that_is_killed_while_a_trial_becomes_paid_for_tells_of_it_once(
+    alone: BillingSettings, stripe_side: StripeSide
+) -> None:
+    """Killed between the webhook, which it has answered, and its own commit."""
+    async with (
+        apart(alone) as (process, billing),
+        postgres.connected(str(alone.database_url)) as database,
+        events.connected(alone.nats_url) as bus,
+    ):
+        customer, administrator = billing.customer(), billing.administrator()
+        made = await customer.subscribe("pro", trial=True, payment_method="pm_card_visa")
+        (theirs,) = await stripe_side.customers(customer.id)
+
+        async def begun() -> Sequence[pb.StripeEvent]:
+            return (await administrator.webhooks(customer=theirs, status="failed")).events
+
+        async def paid() -> bool:
+            return (await customer.subscription(made.id)).status == pb.SUBSCRIPTION_STATUS_ACTIVE
+
+        async with _locked(database, customer.id, at_all=True):
+            await Travel(billing, stripe_side, customer).to_the_end_of(made)
+            (webhook,) = await until(begun)
+            assert not await paid()
+            await process.kill()
+        await restart(process, billing)
+        await administrator.replay(webhook.id)
+        await until(paid)
+        await customer.cancel(made, now=True)
+        told = await heard(bus, customer.id, last=ev.SubscriptionCancelled)
+        invoices = (await customer.invoices()).invoices
+
+    assert [each.total.amount_minor for each in invoices] == [2000, 0]
+    assert len(await stripe_side.payments(customer.id)) == 1
+    assert Counter(type(each) for each in told if not isinstance(each, ev.EntitlementsChanged)) == Counter(
+        {
+            ev.SubscriptionCreated: 1,
+            ev.InvoiceFinalized: 2,
+            ev.SubscriptionChanged: 1,
+            ev.PaymentSucceeded: 1,
+            ev.SubscriptionCancelled: 1,
+        }
+    )
 
 
 async def _has(stripe_side: StripeSide, user_id: str, amount: int) -> bool:
