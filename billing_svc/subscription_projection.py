@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import stripe
 
+from billing_svc.driver.changes import phases_of
 from billing_svc.models import Subscription
 from billing_svc.money import half_up
 
@@ -37,9 +38,11 @@ def _pending(theirs: stripe.Subscription) -> tuple[str, str, datetime | None]:
     schedule = theirs.schedule
     if not isinstance(schedule, stripe.SubscriptionSchedule) or schedule.status != "active":
         return "", "", None
+    running, following = phases_of(schedule)
+    if following is None:  # it was entered, or a crash came before it was made
+        return "", "", None
     noted = schedule.metadata.to_dict() if schedule.metadata else {}
-    # One that a crash left with only the running phase says nothing, and changes nothing.
-    return noted.get("plan_id", ""), noted.get("interval", ""), _time(schedule.phases[0].end_date)
+    return noted.get("plan_id", ""), noted.get("interval", ""), _time(running.end_date)
 
 
 def _left_by_coupons(theirs: stripe.Subscription, minor: int) -> int:

@@ -89,7 +89,7 @@ class Changes:
         with translated():
             theirs = await self._stripe.subscriptions.retrieve_async(subscription)
             schedule = await self._schedule(theirs, key=key)
-            running = schedule.phases[0]
+            running, _ = phases_of(schedule)
             # A phase has the discounts that it names and no others.
             kept: list[SubscriptionScheduleUpdateParamsPhaseDiscount] = [
                 {"discount": _id(each)} for each in theirs.discounts
@@ -188,6 +188,15 @@ class Changes:
 
     async def _price(self, order: Order) -> str:
         return await self._prices.of_plan(order.plan, order.interval, order.price)
+
+
+def phases_of(
+    schedule: stripe.SubscriptionSchedule,
+) -> tuple[stripe.SubscriptionSchedule.Phase, stripe.SubscriptionSchedule.Phase | None]:
+    """The running phase and the one that follows. A schedule keeps those that are over, and lasts as long as its last."""
+    begun = schedule.current_phase.start_date if schedule.current_phase else 0
+    running, *following = [phase for phase in schedule.phases if phase.start_date >= begun]
+    return running, following[0] if following else None
 
 
 def _standing(theirs: stripe.Subscription) -> tuple[object, ...]:

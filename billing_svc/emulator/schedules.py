@@ -2,6 +2,7 @@
 
 from billing_svc.emulator import coupons
 from billing_svc.emulator.call import Call
+from billing_svc.emulator.clock import period_end
 from billing_svc.emulator.items import item_of, with_item
 from billing_svc.emulator.objects import Json, new_id
 from billing_svc.emulator.params import Params
@@ -46,7 +47,7 @@ def retrieve(call: Call) -> Json:
 
 
 def update(call: Call) -> Json:
-    """The first phase stays the running one; the second, of one period, begins where it ends.
+    """The first phase that is named is the running one; the second, of one period, begins where it ends.
 
     A phase has the discounts that it names and no others, as at Stripe: those of a coupon are made when it begins.
     """
@@ -55,9 +56,9 @@ def update(call: Call) -> Json:
     call.params.choice("proration_behavior", ("none",), "none")
     match call.params.children("phases"):
         case [first, second]:
-            phases = _phases(call, schedule, first, second)
             subscription = call.get("subscription", schedule["subscription"])
-            call.put(subscription | {"discounts": _begun(call, subscription, phases[0])})
+            phases = _phases(call, schedule, subscription, first, second)
+            call.put(subscription | {"discounts": _begun(call, subscription, phases[-2])})
         case _:
             raise Refused("The emulator knows schedules of exactly two phases.", param="phases")
     metadata = schedule["metadata"] | call.params.metadata()
@@ -73,19 +74,27 @@ def release(call: Call) -> Json:
 
 
 def entered(call: Call, subscription: Json) -> Json:
-    """The subscription at the end of its period, with the price that was scheduled; the schedule is done with then."""
+    """The subscription at the end of its period, in the phase that follows, or let go when there is none."""
     if not subscription["schedule"]:
         return subscription
     schedule = call.get("subscription_schedule", subscription["schedule"])
-    _released(call, schedule)
-    free = subscription | {"schedule": None}
-    if len(schedule["phases"]) == 1:
-        return free
-    price = call.get("price", schedule["phases"][1]["items"][0]["price"])
-    before = item_of(subscription)
-    if price["recurring"]["interval"] != before["price"]["recurring"]["interval"]:
-        free |= {"billing_cycle_anchor": before["current_period_end"]}
-    return with_item(free | {"discounts": _begun(call, subscription, schedule["phases"][1])}, price=price)
+    phase = schedule["phases"][-1]
+    if phase["start_date"] == schedule["current_phase"]["start_date"]:
+        _released(call, schedule)
+        return subscription | {"schedule": None}
+    now = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
+    call.put(schedule | {"current_phase": now}, "subscription_schedule.updated")
+    price = call.get("price", phase["items"][0]["price"])
+    changed = {"billing_cycle_anchor": _anchor(subscription, price), "discounts": _begun(call, subscription, phase)}
+    return with_item(subscription | changed, price=price)
+
+
+def _anchor(subscription: Json, price: Json) -> int:
+    """Of the periods that follow the running one: another interval begins anew."""
+    item = item_of(subscription)
+    same = price["recurring"]["interval"] == item["price"]["recurring"]["interval"]
+    anchor: int = subscription["billing_cycle_anchor"] if same else item["current_period_end"]
+    return anchor
 
 
 def _active(call: Call) -> Json:
@@ -101,8 +110,11 @@ def _released(call: Call, schedule: Json) -> Json:
     return call.put(schedule | ended | moved, "subscription_schedule.released")
 
 
-def _phases(call: Call, schedule: Json, first: Params, second: Params) -> list[Json]:
-    running = schedule["phases"][0]
+def _phases(call: Call, schedule: Json, subscription: Json, first: Params, second: Params) -> list[Json]:
+    """Those that are over stay."""
+    current = schedule["current_phase"]["start_date"]
+    over = [phase for phase in schedule["phases"] if phase["start_date"] < current]
+    running = schedule["phases"][len(over)]
     start = first.integer("start_date", most=2**40)
     end = first.integer("end_date", most=2**40)
     if (start, end) != (running["start_date"], running["end_date"]):
@@ -114,9 +126,11 @@ def _phases(call: Call, schedule: Json, first: Params, second: Params) -> list[J
     price = _price(call, second)
     if price["recurring"]["interval"] != interval:
         raise Refused("The emulator knows phases of one period only.", param="phases[1][duration]")
+    following = _phase(price["id"], end, period_end(_anchor(subscription, price), interval, after=end))
     return [
+        *over,
         running | {"discounts": _discounts(call, first, running_price, place=0)},
-        _phase(price["id"], end, None) | {"discounts": _discounts(call, second, price, place=1)},
+        following | {"discounts": _discounts(call, second, price, place=1)},
     ]
 
 
@@ -156,7 +170,7 @@ def _price(call: Call, phase: Params) -> Json:
             raise Refused("The emulator knows phases of exactly one item.", param="phases[items]")
 
 
-def _phase(price: str, start: int, end: int | None) -> Json:
+def _phase(price: str, start: int, end: int) -> Json:
     return {
         "start_date": start,
         "end_date": end,

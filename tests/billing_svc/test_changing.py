@@ -126,6 +126,30 @@ async def test_a_downgrade_waits_for_the_end_of_the_period(
     assert (await customer.entitlements()).plan_id == "pro"
 
 
+async def test_what_follows_a_downgrade_that_happened_waits_for_the_end_of_the_next_period(
+    customer: Customer, travel: Travel
+) -> None:
+    made = await customer.subscribe("team", interval=pb.INTERVAL_YEAR)
+    await customer.update(made, "pro", interval=pb.INTERVAL_YEAR)
+    await travel.to_the_end_of(made)
+
+    async def changed() -> pb.Subscription | None:
+        seen = await customer.subscription(made.id)
+        return seen if seen.plan_id == "pro" else None
+
+    after = await until(changed)
+    waiting = await customer.update(after, "pro", interval=pb.INTERVAL_MONTH)
+    await travel.to_the_end_of(after)
+    await _until_invoiced(customer, 3)
+    last = await customer.subscription(made.id)
+
+    assert (after.pending_plan_id, after.HasField("pending_time")) == ("", False)
+    assert (waiting.interval, waiting.pending_interval) == (pb.INTERVAL_YEAR, pb.INTERVAL_MONTH)
+    assert waiting.pending_time == after.current_period_end_time
+    assert (last.interval, last.pending_plan_id) == (pb.INTERVAL_MONTH, "")
+    assert await _totals(customer) == [50000, 20000, 2000]
+
+
 async def test_what_is_pending_can_be_taken_back_and_replaced(customer: Customer) -> None:
     made = await customer.subscribe("team", interval=pb.INTERVAL_YEAR)
     shorter = await customer.update(made, "team", interval=pb.INTERVAL_MONTH)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
+from billing_svc.driver.changes import phases_of
 from tests.billing_svc.contract.payer import Payer, item_of, moment
 
 HOUR = 60 * 60
@@ -97,10 +98,15 @@ async def test_a_cheaper_price_that_is_scheduled_begins_with_the_next_period(pay
 
     await payer.advance(moment(2026, 2, 28) + 2 * HOUR)
     after = await payer.subscription(made)
+    entered = await payer.client.v1.subscription_schedules.retrieve_async(str(after.schedule))
+    await payer.advance(moment(2026, 3, 31) + 2 * HOUR)
 
     assert (item_of(during).price.id, during.schedule is None) == (dear, False)
     assert (item_of(after).price.id, item_of(after).current_period_end) == (cheap, moment(2026, 3, 31))
-    assert await payer.totals() == [5000, 2000]
+    running, following = phases_of(entered)
+    assert (running.start_date, running.end_date, following) == (moment(2026, 2, 28), moment(2026, 3, 31), None)
+    assert (await payer.subscription(made)).schedule is None
+    assert await payer.totals() == [5000, 2000, 2000]
 
 
 async def test_a_schedule_that_is_released_changes_nothing(payer: Payer) -> None:
