@@ -193,7 +193,7 @@ class Changes:
 def phases_of(
     schedule: stripe.SubscriptionSchedule,
 ) -> tuple[stripe.SubscriptionSchedule.Phase, stripe.SubscriptionSchedule.Phase | None]:
-    """The running phase and the one that follows. A schedule keeps those that are over, and lasts as long as its last."""
+    """The running phase and the one that follows. A schedule keeps those that are over, and ends with its last one."""
     begun = schedule.current_phase.start_date if schedule.current_phase else 0
     running, *following = [phase for phase in schedule.phases if phase.start_date >= begun]
     return running, following[0] if following else None

@@ -6,8 +6,10 @@ from google.protobuf.message import Message
 
 from svckit.errors import InvalidArgument
 
-# As people write them: groups of digits with spaces or hyphens between.
-_MAYBE_CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+# As people write them: groups of digits with spaces or hyphens between. None begins as times in milliseconds do.
+_MAYBE_CARD = re.compile(r"(?<!\d)[2-9](?:[ -]?\d){12,18}(?!\d)")
+# What many keys are made of; one in some hundreds of them has the digits of a card.
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 
 
 def refuse_nul(request: Message, *fields: str) -> None:
@@ -20,7 +22,8 @@ def refuse_nul(request: Message, *fields: str) -> None:
 def refuse_card_numbers(request: Message, *fields: str) -> None:
     """Raise InvalidArgument for the first of the fields that holds a card's number: none is ever kept or passed on."""
     for field in fields:
-        if any(_is_card(found) for found in _MAYBE_CARD.findall(getattr(request, field))):
+        text = _UUID.sub("", getattr(request, field))
+        if any(_is_card(found) for found in _MAYBE_CARD.findall(text)):
             raise InvalidArgument.of(field, "must not contain a card's number", reason="CARD_NUMBER_REFUSED")
 
 

@@ -1,6 +1,7 @@
 """A card's number is never kept, passed on or logged; and what is logged of money has its currency."""
 
 import pytest
+from chatmesh.billing.v1 import billing_pb2 as pb
 from sqlalchemy import select
 
 from billing_svc.models import Base
@@ -43,3 +44,8 @@ async def _everything(database: Database) -> list[str]:
     """Every row that the service keeps."""
     async with database.transaction() as session:
         return [str(row) for table in Base.metadata.sorted_tables for row in await session.execute(select(table))]
+
+
+@pytest.mark.parametrize("key", ["ffffffff-ffff-7fff-8424-242424242005", "1764128965001"])
+async def test_a_key_whose_digits_happen_to_be_like_a_cards_is_taken(customer: Customer, key: str) -> None:
+    assert (await customer.pay(1500, key=key)).status == pb.PAYMENT_STATUS_SUCCEEDED
