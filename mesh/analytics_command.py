@@ -13,7 +13,7 @@ async def run(task: str, *, given: Mapping[str, str], folder: Path) -> int:
 
     Raises LocalError when no mesh runs.
     """
-    told = {} if given.get("NATS_URL") else state.read(folder)
+    told = {} if given.get("NATS_URL") else state.of_running(folder, instead="NATS_URL")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "analytics_svc", task), env={**given, **told}
     )

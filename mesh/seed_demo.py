@@ -34,7 +34,7 @@ async def run(*, days: int, again: bool, given: Mapping[str, str], folder: Path,
     Raises LocalError in production, when no mesh runs, and when it was done before, unless `again`, which adds
     another, different story.
     """
-    told = {**given, **({} if given.get("NATS_URL") else state.read(folder))}
+    told = {**given, **({} if given.get("NATS_URL") else state.of_running(folder, instead="NATS_URL"))}
     if told.get("CHATMESH_ENV") == "production":
         raise LocalError("seed-demo makes things up: it does not run with CHATMESH_ENV=production")
     if not 1 <= days <= YEAR:

@@ -33,6 +33,4 @@ def make(name: str, *, minutes: int, given: Mapping[str, str], folder: Path) -> 
 def _secret(given: Mapping[str, str], folder: Path) -> str:
     if secret := given.get("SERVICE_SECRET"):
         return secret
-    if not (folder / state.STATE).exists():
-        raise LocalError(f"no mesh runs in {folder}: `make run` starts one; or set SERVICE_SECRET")
-    return state.read(folder)["SERVICE_SECRET"]
+    return state.of_running(folder, instead="SERVICE_SECRET")["SERVICE_SECRET"]

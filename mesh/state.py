@@ -31,3 +31,10 @@ def read(home: Path) -> dict[str, str]:
     if not found:
         raise LocalError("chatmesh is just starting or stopping: try again in a moment")
     return {name: str(value) for name, value in found.items()}
+
+
+def of_running(home: Path, *, instead: str) -> dict[str, str]:
+    """As `read`, for a command that needs a mesh here because the variable `instead` does not lead to another."""
+    if not (home / STATE).exists():
+        raise LocalError(f"no mesh runs in {home}: `make run` starts one; or set {instead}")
+    return read(home)

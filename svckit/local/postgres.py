@@ -37,7 +37,7 @@ def find_postgres() -> Path:
         named = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True)  # noqa: S603
         if (Path(named.stdout.strip()) / "initdb").exists():
             return Path(named.stdout.strip())
-    raise NoEngine("no PostgreSQL wheel for this platform: set DATABASE_URL to a PostgreSQL 17 or later")
+    raise NoEngine("no PostgreSQL wheel for this platform: set DATABASE_URL to a PostgreSQL 14 or newer")
 
 
 async def start_postgres(home: Home, *, durable: bool) -> Supervised:

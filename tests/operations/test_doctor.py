@@ -1,4 +1,4 @@
-"""`chatmesh doctor` and `chatmesh gen-secrets` as an operator types them before anything runs."""
+"""`chatmesh doctor`, `chatmesh gen-secrets` and others as an operator types them before anything runs."""
 
 import json
 import re
@@ -67,6 +67,12 @@ async def test_before_the_first_start_there_is_only_the_machine_to_look_at(tmp_p
     ]
     assert f"port {port} is used by " in out
     assert re.search(r"to do: .*EDGE_PORT=\d+.* make run\n", out)
+
+
+async def test_a_command_that_finds_no_mesh_says_what_would_lead_to_one(tmp_path: Path) -> None:
+    code, _, err = await typed("analytics", "audit", folder=tmp_path)
+
+    assert (code, err) == (1, f"chatmesh: no mesh runs in {tmp_path}: `make run` starts one; or set NATS_URL\n")
 
 
 async def test_new_secrets_are_what_the_settings_ask_for(tmp_path: Path) -> None:
