@@ -108,11 +108,16 @@ def _at(sorted_: Sequence[float], share: float) -> str:
 def _verdict(found: Sequence[tuple[int, Sample]]) -> str:
     """In words, up to how many streams the pace was kept."""
     kept = [step for step, each in found if each.whole == step and float(_at(each.late, 0.99)) < _LATE]
-    told = f"Up to {max(kept)} streams at once" if kept else "At no step"
-    rest = [step for step, _ in found if not kept or step > max(kept)]
-    return f"{told} keep the pace here (99 of 100 end less than a second late)" + (
-        f"; {rest[0]} do not." if rest else "."
+    most = max(kept, default=0)
+    told = (
+        f"Up to {most} streams at once keep"
+        if most > 1
+        else "One stream keeps"
+        if kept
+        else "Not even one stream keeps"
     )
+    rest = [step for step, _ in found if step > max(most, 1)]
+    return f"{told} the pace here (99 of 100 end less than a second late)" + (f"; {rest[0]} do not." if rest else ".")
 
 
 def main() -> None:
