@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from sqlalchemy import delete, exists, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc.models import Attachment, Message, MessageAttachment
 from chat_svc.providers import Image
+from chat_svc.rows import adding, values_of
 from svckit.ids import new_id
+from svckit.statements import Driver, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,28 @@ class Reference:
     size: int
 
 
-async def attach(session: AsyncSession, message: Message, images: Sequence[Image], *, now: datetime) -> None:
+_IDS = any_(bindparam("ids", type_=ARRAY(Uuid)))
+_ADD, _ATTACH = adding(Attachment), adding(MessageAttachment)
+_KNOWN = Statement(
+    select(Attachment.id).where(
+        Attachment.owner_id == bindparam("owner", type_=Text), Attachment.sha256 == bindparam("digest")
+    )
+)
+_REFERENCES = Statement(
+    select(MessageAttachment.message_id, Attachment.id, Attachment.media_type, Attachment.size)
+    .join(Attachment, Attachment.id == MessageAttachment.attachment_id)
+    .where(MessageAttachment.message_id == _IDS)
+    .order_by(MessageAttachment.position)
+)
+_IMAGES = Statement(select(Attachment.id, Attachment.media_type, Attachment.data).where(Attachment.id == _IDS))
+
+
+async def attach(driver: Driver, message: Message, images: Sequence[Image], *, now: datetime) -> None:
     """Keep the images as those of a message that is written already. The owner must have the turn: see `owners`."""
     for position, image in enumerate(images):
-        attachment_id = await _keep(session, image, owner_id=message.owner_id, now=now)
-        session.add(MessageAttachment(message_id=message.id, position=position, attachment_id=attachment_id))
+        attachment_id = await _keep(driver, image, owner_id=message.owner_id, now=now)
+        kept = MessageAttachment(message_id=message.id, position=position, attachment_id=attachment_id)
+        await _ATTACH.run(driver, values_of(kept))
 
 
 async def find(session: AsyncSession, attachment_id: str, *, owner_id: str) -> Image | None:
@@ -40,21 +58,18 @@ async def find(session: AsyncSession, attachment_id: str, *, owner_id: str) -> I
     return Image(*row) if row else None
 
 
-async def references(session: AsyncSession, message_ids: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
+async def references(driver: Driver, message_ids: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
     """The images of each message that has some, in their order."""
-    columns = MessageAttachment.message_id, Attachment.id, Attachment.media_type, Attachment.size
-    query = select(*columns).join(Attachment, Attachment.id == MessageAttachment.attachment_id)
-    query = query.where(MessageAttachment.message_id.in_(message_ids)).order_by(MessageAttachment.position)
     found: defaultdict[str, list[Reference]] = defaultdict(list)
-    for row in await session.execute(query):
-        found[row.message_id].append(Reference(row.id, row.media_type, row.size))
+    for row in await _REFERENCES.rows(driver, {"ids": message_ids}):
+        found[str(row["message_id"])].append(Reference(str(row["id"]), row["media_type"], row["size"]))
     return found
 
 
-async def images(session: AsyncSession, attachment_ids: Sequence[str]) -> Mapping[str, Image]:
+async def images(driver: Driver, attachment_ids: Sequence[str]) -> Mapping[str, Image]:
     """The attachments with their bytes, by their ids."""
-    query = select(Attachment.id, Attachment.media_type, Attachment.data).where(Attachment.id.in_(attachment_ids))
-    return {row.id: Image(row.media_type, row.data) for row in await session.execute(query)}
+    found = await _IMAGES.rows(driver, {"ids": attachment_ids})
+    return {str(row["id"]): Image(row["media_type"], row["data"]) for row in found}
 
 
 async def delete_unused(session: AsyncSession, owner_id: str) -> None:
@@ -63,13 +78,12 @@ async def delete_unused(session: AsyncSession, owner_id: str) -> None:
     await session.execute(delete(Attachment).where(Attachment.owner_id == owner_id, ~used))
 
 
-async def _keep(session: AsyncSession, image: Image, *, owner_id: str, now: datetime) -> str:
+async def _keep(driver: Driver, image: Image, *, owner_id: str, now: datetime) -> str:
     """The id of the owner's attachment with that content, which is made if there is none."""
     digest = sha256(image.data).digest()
-    known = select(Attachment.id).where(Attachment.owner_id == owner_id, Attachment.sha256 == digest)
-    if found := await session.scalar(known):
-        return found
-    made = insert(Attachment).values(
+    if found := await _KNOWN.rows(driver, {"owner": owner_id, "digest": digest}):
+        return str(found[0]["id"])
+    made = Attachment(
         id=new_id(),
         owner_id=owner_id,
         sha256=digest,
@@ -78,4 +92,5 @@ async def _keep(session: AsyncSession, image: Image, *, owner_id: str, now: date
         data=image.data,
         created_at=now,
     )
-    return (await session.execute(made.returning(Attachment.id))).scalar_one()
+    await _ADD.run(driver, values_of(made))
+    return made.id

@@ -12,9 +12,8 @@ from chatmesh.chat.v1 import chat_pb2
 from chatmesh.chat.v1.chat_pb2 import GenerationEvent
 from chatmesh.events.v1 import events_pb2
 from google.protobuf.message import Message
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from chat_svc import entitlements, models, prompt, quota, store
+from chat_svc import answer_store, entitlements, models, prompt, quota, store
 from chat_svc.accounting import Bill, bill
 from chat_svc.catalogue import Catalogue, Model
 from chat_svc.failures import failure
@@ -25,6 +24,7 @@ from chat_svc.streams import Streams, Superseded, expired, is_terminal
 from svckit import events, outbox
 from svckit.errors import NotFound, OutOfRange
 from svckit.postgres import Database
+from svckit.statements import Driver
 
 log = structlog.get_logger(__name__)
 
@@ -59,22 +59,22 @@ class Endings:
         What was used counts in either case, unless the account was deleted.
         """
         now = datetime.now(UTC)
-        async with self._database.transaction() as session:
+        async with self._database.direct() as driver:
             if generation.conversation_id:
-                await store.touch_conversation(session, generation.conversation_id, now=now)
-            ended = await store.end_generation(session, generation.id, values=_values(outcome, now))
-            if ended is not None:
+                await answer_store.touch_conversation(driver, generation.conversation_id, now=now)
+            ended = await answer_store.end_generation(driver, generation.id, values=_values(outcome, now))
+            if ended:
                 if generation.message_id:
-                    await store.write_answer(
-                        session,
+                    await answer_store.write_answer(
+                        driver,
                         generation.message_id,
                         text=outcome.text,
                         calls=outcome.calls,
                         model=f"{generation.provider}/{generation.model}",
                     )
-                await self._tell(session, generation, outcome, now=now)
-            await quota.settle(session, work_of(generation), outcome.bill, now=now)
-        return ended is not None
+                await self._tell(driver, generation, outcome, now=now)
+            await quota.settle(driver, work_of(generation), outcome.bill, now=now)
+        return ended
 
     async def change_model(self, generation: Generation, model: Model) -> Generation:
         """Note that another model answers; as it was if it has ended meanwhile."""
@@ -86,9 +86,9 @@ class Endings:
         """End a generation whose replica is gone, with as much of its text as came through."""
         text = text_of(await self._streams.read(generation.id))
         model = self._catalogue.find(provider=generation.provider, model=generation.model)
-        async with self._database.transaction() as session:
+        async with self._database.direct() as driver:
             known = model and text and generation.conversation_id
-            built = await prompt.build(session, generation, model=model) if model and known else None
+            built = await prompt.rebuild(driver, generation, model=model) if model and known else None
         outcome = Outcome(
             state=State.FAILED,
             finish_reason=FinishReason.ERROR,
@@ -137,12 +137,12 @@ class Endings:
             except Superseded:  # by another replica that does the same right now
                 return
 
-    async def _tell(self, session: AsyncSession, generation: Generation, outcome: Outcome, *, now: datetime) -> None:
-        allowance = await entitlements.allowance(session, generation.owner_id, now=now)
+    async def _tell(self, driver: Driver, generation: Generation, outcome: Outcome, *, now: datetime) -> None:
+        allowance = await entitlements.allowance(driver, generation.owner_id, now=now)
         fact = self._fact(generation, outcome, plan=allowance.plan)
         event_id = str(uuid5(UUID(generation.id), "ended"))
         told = events.event(fact, source="chat", about=generation.owner_id, time=now, id=event_id)
-        await outbox.add(session, models.outbox, told)
+        await outbox.add_directly(driver, models.outbox, told)
 
     def _fact(self, generation: Generation, outcome: Outcome, *, plan: str) -> Message:
         model = self._catalogue.find(provider=generation.provider, model=generation.model)

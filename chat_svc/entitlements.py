@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chat_svc import store, usage_store
 from chat_svc.catalogue import Model
 from chat_svc.models import Entitlement
-from svckit import identity
+from svckit import identity, postgres
 from svckit.postgres import Database
+from svckit.statements import Driver
 
 FREE_PLAN = Path(__file__).with_name("free_plan.toml")
 
@@ -61,9 +62,9 @@ class _FreePlan(BaseModel):
     concurrent_generations: NonNegativeInt
 
 
-async def allowance(session: AsyncSession, owner_id: str, *, now: datetime) -> Allowance:
+async def allowance(driver: Driver, owner_id: str, *, now: datetime) -> Allowance:
     """What the owner may do now."""
-    kept = await usage_store.entitlement(session, owner_id)
+    kept = await usage_store.entitlement(driver, owner_id)
     if kept is None or (kept.valid_until is not None and now >= kept.valid_until + _GRACE):
         return _free(now)
     return Allowance(
@@ -78,14 +79,15 @@ async def allowance(session: AsyncSession, owner_id: str, *, now: datetime) -> A
 
 async def of_caller(database: Database) -> Allowance:
     """What the caller may do now."""
-    async with database.transaction() as session:
-        return await allowance(session, identity.user_id(), now=datetime.now(UTC))
+    async with database.direct() as driver:
+        return await allowance(driver, identity.user_id(), now=datetime.now(UTC))
 
 
 async def keep(session: AsyncSession, told: EntitlementsChanged) -> None:
     """Keep the snapshot unless it is older than what is kept, or its user's account was deleted."""
-    await store.lock_owner(session, told.user_id)
-    if await store.owner_is_deleted(session, told.user_id):
+    driver = await postgres.driver_of(session)
+    await store.lock_owner(driver, told.user_id)
+    if await store.owner_is_deleted(driver, told.user_id):
         return
     limits = told.limits
     has_tokens, has_generations = limits.HasField("tokens_per_period"), limits.HasField("concurrent_generations")

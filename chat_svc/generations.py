@@ -142,11 +142,11 @@ class Generations:
                     self.stop(signal.decode(), Stop.CANCELLED)
 
     async def _begin(self, wanted: Wanted) -> Generation:
-        async with self._turns.of(wanted.owner_id), self._database.transaction() as session:
+        async with self._turns.of(wanted.owner_id), self._database.direct() as driver:
             now = datetime.now(UTC)
-            if repeated := await sending.repeated(session, wanted, now=now):
+            if repeated := await sending.repeated(driver, wanted, now=now):
                 return repeated
-            accepted = await sending.accept(session, wanted, catalogue=self._catalogue, runner=self.replica, now=now)
+            accepted = await sending.accept(driver, wanted, catalogue=self._catalogue, runner=self.replica, now=now)
         self._start(accepted)
         return accepted.generation
 

@@ -22,9 +22,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from chat_svc.words import words_of
 from svckit.outbox import outbox_table, processed_table
 
 SCHEMA = "chat"
@@ -79,17 +78,17 @@ outbox = outbox_table(Base.metadata)
 processed = processed_table(Base.metadata)
 
 
-def searchable(written: str) -> ColumnElement[str]:
-    """The words of a text as its row keeps them.
+def searchable(words: str | ColumnElement[str]) -> ColumnElement[str]:
+    """The words of a text, `words_of` it, as its row keeps them.
 
     Conversations are in all languages, mixed, so words are taken as they are: no language's endings or stop words.
     """
-    return func.to_tsvector(cast("simple", REGCONFIG), words_of(written))
+    return func.to_tsvector(cast("simple", REGCONFIG), words)
 
 
-def title_words(title: str) -> ColumnElement[str]:
+def title_words(words: str | ColumnElement[str]) -> ColumnElement[str]:
     """The same of a title, whose words count more."""
-    return func.setweight(searchable(title), literal_column("'A'"))
+    return func.setweight(searchable(words), literal_column("'A'"))
 
 
 class DeletedOwner(Base):
@@ -126,11 +125,6 @@ class Conversation(Base):
     active_message_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     idempotency_key: Mapped[str | None]
 
-    @validates("title")
-    def _keep_words(self, _: str, title: str) -> str:
-        self.words = title_words(title)
-        return title
-
 
 class Message(Base):
     """One message of the tree. It is written once; an answer's text arrives whole, when its generation ends."""
@@ -166,11 +160,6 @@ class Message(Base):
     tool_signatures: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     # The text's; written with it.
     words: Mapped[str] = mapped_column(TSVECTOR, deferred=True)
-
-    @validates("text")
-    def _keep_words(self, _: str, written: str) -> str:
-        self.words = searchable(written)
-        return written
 
 
 class Generation(Base):

@@ -8,7 +8,9 @@ from weakref import WeakValueDictionary
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc import attachment_store, store, usage_store
+from svckit import postgres
 from svckit.errors import Unauthenticated
+from svckit.statements import Driver
 
 
 class Turns:
@@ -25,13 +27,13 @@ class Turns:
         return self._locks.setdefault(owner_id, asyncio.Lock())
 
 
-async def take_turn(session: AsyncSession, owner_id: str) -> None:
+async def take_turn(driver: Driver, owner_id: str) -> None:
     """Let the owner's other sends wait until the transaction ends. Raises Unauthenticated when the account is deleted.
 
     A token that was good when its request came in may be a deleted account's by now.
     """
-    await store.lock_owner(session, owner_id)
-    if await store.owner_is_deleted(session, owner_id):
+    await store.lock_owner(driver, owner_id)
+    if await store.owner_is_deleted(driver, owner_id):
         raise Unauthenticated("the account is no more", reason="TOKEN_INVALID")
 
 
@@ -40,7 +42,7 @@ async def forget(session: AsyncSession, owner_id: str, *, now: datetime) -> Sequ
 
     No conversation's end is told: everybody hears of the account's, and would hear of the owner anew.
     """
-    await store.lock_owner(session, owner_id)
+    await store.lock_owner(await postgres.driver_of(session), owner_id)
     await store.add_deleted_owner(session, owner_id, now=now)
     running = await store.running_of(session, owner_id)
     await store.delete_conversations_of(session, owner_id)

@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, zip_longest
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from chat_svc import attachment_store, store
+from chat_svc import answer_store, attachment_store, store
 from chat_svc.attachment_store import Reference
 from chat_svc.catalogue import Model
-from chat_svc.models import Author, Conversation, Generation, Message
+from chat_svc.models import Author, Generation, Message
 from chat_svc.parts import Toolbox
 from chat_svc.providers import Call, Prompt, Result, Turn
 from svckit.errors import InvalidArgument
+from svckit.statements import Driver
 
 # Fewer bytes a token than text mostly has, in any script, so that what is estimated to fit does fit.
 _BYTES_PER_TOKEN = 3
@@ -33,15 +32,20 @@ class Built:
     omitted: int
 
 
-async def build(session: AsyncSession, generation: Generation, *, model: Model) -> Built:
+async def rebuild(driver: Driver, generation: Generation, *, model: Model) -> Built:
+    """The prompt of a generation that was accepted before."""
+    system = await answer_store.system_prompt(driver, generation)
+    return await build(driver, generation, model=model, system=system)
+
+
+async def build(driver: Driver, generation: Generation, *, model: Model, system: str) -> Built:
     """The prompt of a generation. The system prompt and the question always go in, whatever their size."""
     assert generation.user_message_id is not None  # a completion brings its prompt with it
-    conversation = await session.get_one(Conversation, generation.conversation_id)
-    room = _room(model) - _tokens(conversation.system_prompt)
+    room = _room(model) - _tokens(system)
     most, each = max(room, 0) * _BYTES_PER_TOKEN, _TURN_TOKENS * _BYTES_PER_TOKEN
     newest_first: list[Message] = []
-    history = await store.history(session, generation.user_message_id, size=most, each=each)
-    pictures = await attachment_store.references(session, [message.id for message in history])
+    history = await store.history(driver, generation.user_message_id, size=most, each=each)
+    pictures = await attachment_store.references(driver, [message.id for message in history])
     for message in history:
         room -= _tokens_of(message, images=len(pictures.get(message.id, ())))
         if newest_first and room < 0:
@@ -51,8 +55,8 @@ async def build(session: AsyncSession, generation: Generation, *, model: Model) 
     toolbox = Toolbox.of(generation.tools)
     asked = Prompt(
         model=model.id,
-        system=conversation.system_prompt,
-        turns=await _turns(session, shown, pictures, model=model),
+        system=system,
+        turns=await _turns(driver, shown, pictures, model=model),
         max_output_tokens=model.max_output_tokens,
         tools=toolbox.tools,
         tool_choice=toolbox.choice,
@@ -76,12 +80,12 @@ def _from_a_question(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 async def _turns(
-    session: AsyncSession, shown: Sequence[Message], pictures: Mapping[str, Sequence[Reference]], *, model: Model
+    driver: Driver, shown: Sequence[Message], pictures: Mapping[str, Sequence[Reference]], *, model: Model
 ) -> Sequence[Turn]:
     """The messages as the model can take them: without what it does not know, and without calls that have no result."""
     sees, calls = "vision" in model.capabilities, "tools" in model.capabilities
     ids = [picture.id for message in shown for picture in pictures.get(message.id, ())] if sees else []
-    images = await attachment_store.images(session, ids) if ids else {}
+    images = await attachment_store.images(driver, ids) if ids else {}
     turns: list[Turn] = []
     for message, following in zip_longest(shown, shown[1:]):
         results = _results(following) if calls and following else ()

@@ -4,20 +4,19 @@ A reservation is a row beside the work that it is for and goes in the transactio
 are never both true, nor neither; what a dead replica held back is settled by whoever ends its work.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from chatmesh.events.v1 import events_pb2
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc import models, usage_store
 from chat_svc.accounting import Bill
 from chat_svc.entitlements import Allowance
-from chat_svc.models import Purpose, Reservation
+from chat_svc.models import Purpose, Reservation, Used
 from svckit import events, outbox
 from svckit.errors import ResourceExhausted
+from svckit.statements import Driver
 
 _ABOUT_ONE_ANSWER = timedelta(seconds=5)
 _SHORTEST = 64  # tokens; an answer that may have less is not begun
@@ -86,46 +85,43 @@ class Work:
     message_id: str = ""
 
 
-async def standing(session: AsyncSession, owner_id: str, allowance: Allowance) -> Standing:
+async def standing(driver: Driver, owner_id: str, allowance: Allowance) -> Standing:
     """Where the owner stands. It stays true for those who have the turn (owners.take_turn), or gets better."""
-    found = await usage_store.figures(session, owner_id, period_start=allowance.period.start)
+    found = await usage_store.figures(driver, owner_id, period_start=allowance.period.start)
     return Standing(allowance=allowance, used=found.used, reserved=found.reserved, running=found.running)
 
 
-def reserve(session: AsyncSession, work: Work, *, allowance: Allowance, tokens: int, runner: str) -> None:
+async def reserve(driver: Driver, work: Work, *, allowance: Allowance, tokens: int, runner: str) -> None:
     """Hold the tokens back for work that the replica `runner` does."""
-    session.add(
-        Reservation(
-            work_id=work.id,
-            owner_id=work.owner_id,
-            plan=allowance.plan,
-            period_start=allowance.period.start,
-            tokens=tokens,
-            runner=runner,
-        )
+    held = Reservation(
+        work_id=work.id,
+        owner_id=work.owner_id,
+        plan=allowance.plan,
+        period_start=allowance.period.start,
+        tokens=tokens,
+        runner=runner,
     )
+    await usage_store.reserve(driver, held)
 
 
-async def settle(session: AsyncSession, work: Work, charged: Bill, *, now: datetime) -> None:
+async def settle(driver: Driver, work: Work, charged: Bill, *, now: datetime) -> None:
     """Count what an answer has used in place of what was held back for it: once, whoever settles it how often."""
-    held = await usage_store.release(session, work.id)
+    held = await usage_store.release(driver, work.id)
     if held is not None and charged.tokens:
-        await usage_store.add_used(
-            session, _used(work, charged, purpose=Purpose.ANSWER, period_start=held.period_start)
-        )
-        await _tell(session, work, charged, meter=events_pb2.METER_TOKENS, plan=held.plan, now=now)
+        await usage_store.add_used(driver, _used(work, charged, purpose=Purpose.ANSWER, period_start=held.period_start))
+        await _tell(driver, work, charged, meter=events_pb2.METER_TOKENS, plan=held.plan, now=now)
 
 
-async def count_title(session: AsyncSession, work: Work, charged: Bill, *, allowance: Allowance, now: datetime) -> None:
+async def count_title(driver: Driver, work: Work, charged: Bill, *, allowance: Allowance, now: datetime) -> None:
     """Count what a title has used. It takes nothing of the plan: nobody has asked for it."""
     if charged.tokens:
         period_start = allowance.period.start
-        await usage_store.add_used(session, _used(work, charged, purpose=Purpose.TITLE, period_start=period_start))
-        await _tell(session, work, charged, meter=events_pb2.METER_TITLE_TOKENS, plan=allowance.plan, now=now)
+        await usage_store.add_used(driver, _used(work, charged, purpose=Purpose.TITLE, period_start=period_start))
+        await _tell(driver, work, charged, meter=events_pb2.METER_TITLE_TOKENS, plan=allowance.plan, now=now)
 
 
 async def _tell(
-    session: AsyncSession,
+    driver: Driver,
     work: Work,
     charged: Bill,
     *,
@@ -147,19 +143,19 @@ async def _tell(
     )
     event_id = str(uuid5(UUID(work.id), "used"))
     fact = events.event(recorded, source="chat", about=work.owner_id, time=now, id=event_id)
-    await outbox.add(session, models.outbox, fact)
+    await outbox.add_directly(driver, models.outbox, fact)
 
 
-def _used(work: Work, charged: Bill, *, purpose: Purpose, period_start: datetime) -> Mapping[str, object]:
+def _used(work: Work, charged: Bill, *, purpose: Purpose, period_start: datetime) -> Used:
     """The row that one work adds."""
-    return {
-        "owner_id": work.owner_id,
-        "period_start": period_start,
-        "purpose": purpose,
-        "provider": work.provider,
-        "model": work.model,
-        "works": 1,
+    return Used(
+        owner_id=work.owner_id,
+        period_start=period_start,
+        purpose=purpose,
+        provider=work.provider,
+        model=work.model,
+        works=1,
         **asdict(charged.usage),
-        "cost_micros": charged.cost_micros,
-        "estimated": charged.estimated,
-    }
+        cost_micros=charged.cost_micros,
+        estimated=charged.estimated,
+    )

@@ -130,8 +130,8 @@ class Run:
         longest = min(asked.max_output_tokens, other.max_output_tokens)
         in_conversation = self._accepted.generation.conversation_id is not None
         if in_conversation and other.context_tokens < self._accepted.model.context_tokens:
-            async with self._database.transaction() as session:
-                asked = (await prompt.build(session, self._accepted.generation, model=other)).prompt
+            async with self._database.direct() as driver:
+                asked = (await prompt.rebuild(driver, self._accepted.generation, model=other)).prompt
         return replace(asked, model=other.id, max_output_tokens=longest)
 
     async def _change_model(self, other: Model, error: ProviderError) -> None:

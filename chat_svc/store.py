@@ -1,12 +1,11 @@
-"""The SQL of the chat service, but for that of plans and quotas, which is in usage_store.py.
+"""The SQL of the chat service, but for that of plans and quotas (usage_store.py) and of answers (answer_store.py).
 
 Whoever reads for a caller names the owner: what is somebody else's is not found.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
 from sqlalchemy import (
     CTE,
@@ -22,6 +21,7 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    exists,
     func,
     literal,
     select,
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased, defer
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from chat_svc.models import (
     Conversation,
@@ -40,11 +40,11 @@ from chat_svc.models import (
     Message,
     Reservation,
     State,
-    searchable,
     title_words,
 )
-from chat_svc.providers import Call
-from chat_svc.words import query_of
+from chat_svc.rows import row_of
+from chat_svc.words import query_of, words_of
+from svckit.statements import Driver, Statement
 
 _LESS_WHERE_LONG = 1  # ts_rank_cd divides by the logarithm of a text's length
 _RANKS = 1_000_000
@@ -75,13 +75,20 @@ class Answer(Told):
     generation: Generation
 
 
-async def lock_owner(session: AsyncSession, owner_id: str) -> None:
+_LOCK_OWNER = Statement(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("lock", type_=Text), 0))))
+_IS_DELETED = Statement(
+    select(exists().where(DeletedOwner.owner_id == bindparam("owner", type_=Text)).label("deleted"))
+)
+
+
+async def lock_owner(driver: Driver, owner_id: str) -> None:
     """Let the owner's sends take turns: nobody counts running generations while another one is being added."""
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"chat:owner:{owner_id}", 0))))
+    await _LOCK_OWNER.run(driver, {"lock": f"chat:owner:{owner_id}"})
 
 
-async def owner_is_deleted(session: AsyncSession, owner_id: str) -> bool:
-    return await session.get(DeletedOwner, owner_id) is not None
+async def owner_is_deleted(driver: Driver, owner_id: str) -> bool:
+    (found,) = await _IS_DELETED.rows(driver, {"owner": owner_id})
+    return bool(found["deleted"])
 
 
 async def add_deleted_owner(session: AsyncSession, owner_id: str, *, now: datetime) -> None:
@@ -142,14 +149,9 @@ async def search_conversations(
     return [Found(conversation, rank) for conversation, rank in await session.execute(query)]
 
 
-async def touch_conversation(session: AsyncSession, conversation_id: str, *, now: datetime) -> None:
-    """Mark it as used now, and hold it against other changes until the transaction ends."""
-    await session.execute(update(Conversation).where(Conversation.id == conversation_id).values(updated_at=now))
-
-
 async def retitle(session: AsyncSession, conversation_id: str, title: str, *, instead_of: str) -> bool:
     """Give the conversation a title in place of that one; False if it has another by now, or is deleted."""
-    columns = {"title": title, "words": title_words(title)}
+    columns = {"title": title, "words": title_words(words_of(title))}
     statement = update(Conversation).where(Conversation.id == conversation_id, Conversation.title == instead_of)
     return await session.scalar(statement.values(columns).returning(Conversation.id)) is not None
 
@@ -172,18 +174,6 @@ def _rank(words: InstrumentedAttribute[str], wanted: ColumnElement[str]) -> Labe
 
 
 # --- messages
-
-
-async def find_message(session: AsyncSession, message_id: str, *, conversation_id: str) -> Message | None:
-    return await session.scalar(
-        select(Message).where(Message.id == message_id, Message.conversation_id == conversation_id)
-    )
-
-
-async def skipped_to(session: AsyncSession, message: Message) -> Message:
-    """The message further up that it points to, without its text."""
-    query = select(Message).where(Message.id == message.skip_id).options(defer(Message.text))
-    return (await session.scalars(query)).one()
 
 
 async def oldest_of_branch(
@@ -209,45 +199,15 @@ async def newest_of_branch(session: AsyncSession, leaf_id: str, *, conversation_
     return await _page(session, branch, after=-1, order=Message.depth.desc())
 
 
-async def history(session: AsyncSession, message_id: str, *, size: int, each: int) -> Sequence[Message]:
+async def history(driver: Driver, message_id: str, *, size: int, each: int) -> Sequence[Message]:
     """The message and those before it, newest first, until about that many bytes with `each` more a message."""
-    return (await session.scalars(_history(), {"leaf": message_id, "size": size, "each": each})).all()
-
-
-@cache
-def _history() -> Select[Message]:
-    """The query of `history`, made once: SQLAlchemy takes longer to make it than PostgreSQL to answer."""
-    each, size = bindparam("each", type_=Integer), bindparam("size", type_=Integer)
-    spent = (_bytes(Message) + each).label("spent")
-    branch = select(Message.id, Message.parent_id, spent).where(Message.id == bindparam("leaf")).cte(recursive=True)
-    parent = aliased(Message)
-    before = select(parent.id, parent.parent_id, branch.c.spent + _bytes(parent) + each)
-    before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < size)
-    branch = branch.union_all(before)
-    return select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
+    found = await _HISTORY.rows(driver, {"leaf": message_id, "size": size, "each": each})
+    return [row_of(Message, row) for row in found]
 
 
 async def message_of(session: AsyncSession, generation: Generation) -> Message | None:
     """The answer that it writes; None of a completion, which is not kept."""
     return await session.get(Message, generation.message_id) if generation.message_id else None
-
-
-async def generation_of(session: AsyncSession, message: Message) -> Generation | None:
-    """The generation that writes the message; None when it is no answer."""
-    return await session.scalar(select(Generation).where(Generation.message_id == message.id))
-
-
-async def write_answer(session: AsyncSession, message_id: str, *, text: str, calls: Sequence[Call], model: str) -> None:
-    """Give an answer its text and the tool calls that it ends with; `model`, as `provider/id`, may have signed them."""
-    shown = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
-    signatures = {call.id: call.signature for call in calls if call.signature}
-    values = {
-        "text": text,
-        "words": searchable(text),
-        "tool_calls": shown or None,
-        "tool_signatures": {"model": model, "calls": signatures} if signatures else None,
-    }
-    await session.execute(update(Message).where(Message.id == message_id).values(values))
 
 
 def _upwards(leaf_id: str, conversation_id: str, *, depth: int) -> CTE:
@@ -289,6 +249,20 @@ def _bytes(message: type[Message]) -> ColumnElement[int]:
     return func.octet_length(message.text) + brought[0] + brought[1]
 
 
+def _history() -> Select[Message]:
+    each, size = bindparam("each", type_=Integer), bindparam("size", type_=Integer)
+    spent = (_bytes(Message) + each).label("spent")
+    branch = select(Message.id, Message.parent_id, spent).where(Message.id == bindparam("leaf")).cte(recursive=True)
+    parent = aliased(Message)
+    before = select(parent.id, parent.parent_id, branch.c.spent + _bytes(parent) + each)
+    before = before.join(branch, parent.id == branch.c.parent_id).where(branch.c.spent < size)
+    branch = branch.union_all(before)
+    return select(Message).join(branch, branch.c.id == Message.id).order_by(Message.depth.desc())
+
+
+_HISTORY = Statement(_history())
+
+
 # --- generations
 
 
@@ -304,13 +278,6 @@ async def find_answer(session: AsyncSession, generation_id: str, *, owner_id: st
     query = query.where(Generation.id == generation_id, Generation.owner_id == owner_id)
     row = (await session.execute(query)).one_or_none()
     return Answer(*row) if row else None
-
-
-async def generation_of_key(session: AsyncSession, key: str, *, owner_id: str) -> Generation | None:
-    """The generation that the owner has started under that idempotency key."""
-    return await session.scalar(
-        select(Generation).where(Generation.owner_id == owner_id, Generation.idempotency_key == key)
-    )
 
 
 async def running_in(session: AsyncSession, conversation_id: str) -> Sequence[str]:
@@ -347,17 +314,5 @@ async def change_model(session: AsyncSession, generation_id: str, *, provider: s
         update(Generation)
         .where(Generation.id == generation_id, Generation.state == State.RUNNING)
         .values(provider=provider, model=model)
-        .returning(Generation)
-    )
-
-
-async def end_generation(
-    session: AsyncSession, generation_id: str, *, values: Mapping[str, object]
-) -> Generation | None:
-    """Write how it ended, once: None when it has ended before or was deleted."""
-    return await session.scalar(
-        update(Generation)
-        .where(Generation.id == generation_id, Generation.state == State.RUNNING)
-        .values(values)
         .returning(Generation)
     )

@@ -16,6 +16,7 @@ from chat_svc.providers import Prompt, Provider, ProviderError, Text, Turn, Usag
 from chat_svc.quota import Work
 from chat_svc.sending import Accepted
 from chat_svc.texts import Cleaner, title_in
+from svckit import postgres
 from svckit.errors import Unavailable
 from svckit.ids import new_id
 from svckit.postgres import Database
@@ -96,9 +97,10 @@ class Titles:
         )
         async with self._database.transaction() as session:
             kept = bool(title) and await store.retitle(session, work.conversation_id, title, instead_of=accepted.title)
-            if not await store.owner_is_deleted(session, work.owner_id):
-                allowance = await entitlements.allowance(session, work.owner_id, now=now)
-                await quota.count_title(session, work, charged, allowance=allowance, now=now)
+            driver = await postgres.driver_of(session)
+            if not await store.owner_is_deleted(driver, work.owner_id):
+                allowance = await entitlements.allowance(driver, work.owner_id, now=now)
+                await quota.count_title(driver, work, charged, allowance=allowance, now=now)
         return kept
 
 

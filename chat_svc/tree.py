@@ -2,15 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from chat_svc import store
+from chat_svc import answer_store
 from chat_svc.models import Author, Conversation, Message
 from svckit.ids import new_id
+from svckit.statements import Driver
 
 
 async def below(
-    session: AsyncSession,
+    driver: Driver,
     parent: Message | None,
     conversation: Conversation,
     *,
@@ -19,7 +18,7 @@ async def below(
     now: datetime,
 ) -> Message:
     """A new message of the conversation below that parent; None: a first one."""
-    skipped = await store.skipped_to(session, parent) if parent else None
+    skipped = await answer_store.skipped_to(driver, parent) if parent else None
     return grown(parent, skipped, conversation, author=author, text=text, now=now)
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, cast, delete, exists, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Select, Text, bindparam, cast, delete, exists, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chat_svc.models import Entitlement, Generation, Purpose, Reservation, State, Used
+from chat_svc.rows import adding, inserting, row_of, values_of
+from svckit.statements import Driver, Statement
 
 _ADDED_UP = (
     "works",
@@ -30,8 +32,16 @@ class Figures:
     running: int
 
 
-async def entitlement(session: AsyncSession, owner_id: str) -> Entitlement | None:
-    return await session.get(Entitlement, owner_id)
+_OWNER = bindparam("of_owner", type_=Text)
+_WORK = bindparam("of_work", type_=Reservation.work_id.type)
+_PERIOD = bindparam("period", type_=Used.period_start.type)
+
+_ENTITLEMENT = Statement(select(Entitlement).where(Entitlement.owner_id == _OWNER))
+
+
+async def entitlement(driver: Driver, owner_id: str) -> Entitlement | None:
+    found = await _ENTITLEMENT.rows(driver, {"of_owner": owner_id})
+    return row_of(Entitlement, found[0]) if found else None
 
 
 async def keep_entitlement(session: AsyncSession, snapshot: Mapping[str, object]) -> None:
@@ -43,14 +53,25 @@ async def keep_entitlement(session: AsyncSession, snapshot: Mapping[str, object]
     )
 
 
-async def figures(session: AsyncSession, owner_id: str, *, period_start: datetime) -> Figures:
+async def figures(driver: Driver, owner_id: str, *, period_start: datetime) -> Figures:
     """In one statement, so that what is settled meanwhile is in exactly one of them."""
-    of_period = Used.owner_id == owner_id, Used.period_start == period_start, Used.purpose == Purpose.ANSWER
+    (found,) = await _FIGURES.rows(driver, {"of_owner": owner_id, "period": period_start})
+    return Figures(**found)
+
+
+def _figures() -> Select[int, int, int]:
+    of_period = Used.owner_id == _OWNER, Used.period_start == _PERIOD, Used.purpose == Purpose.ANSWER
     used = select(func.coalesce(func.sum(Used.input_tokens + Used.output_tokens), 0)).where(*of_period)
-    reserved = func.coalesce(func.sum(Reservation.tokens).filter(Reservation.period_start == period_start), 0)
-    query = select(cast(used.scalar_subquery(), BigInteger), cast(reserved, BigInteger), func.count())
-    found = await session.execute(query.select_from(Reservation).where(Reservation.owner_id == owner_id))
-    return Figures(*found.one())
+    reserved = func.coalesce(func.sum(Reservation.tokens).filter(Reservation.period_start == _PERIOD), 0)
+    query = select(
+        cast(used.scalar_subquery(), BigInteger).label("used"),
+        cast(reserved, BigInteger).label("reserved"),
+        func.count().label("running"),
+    )
+    return query.select_from(Reservation).where(Reservation.owner_id == _OWNER)
+
+
+_FIGURES = Statement(_figures())
 
 
 async def held_back(session: AsyncSession) -> tuple[int, int]:
@@ -60,9 +81,18 @@ async def held_back(session: AsyncSession) -> tuple[int, int]:
     return works, held
 
 
-async def release(session: AsyncSession, work_id: str) -> Reservation | None:
+_RESERVE = adding(Reservation)
+_RELEASE = Statement(delete(Reservation).where(Reservation.work_id == _WORK).returning(Reservation))
+
+
+async def reserve(driver: Driver, reservation: Reservation) -> None:
+    await _RESERVE.run(driver, values_of(reservation))
+
+
+async def release(driver: Driver, work_id: str) -> Reservation | None:
     """Take a reservation away; None if there is none any more."""
-    return await session.scalar(delete(Reservation).where(Reservation.work_id == work_id).returning(Reservation))
+    found = await _RELEASE.rows(driver, {"of_work": work_id})
+    return row_of(Reservation, found[0]) if found else None
 
 
 async def release_idle(session: AsyncSession, runner: str) -> None:
@@ -71,14 +101,21 @@ async def release_idle(session: AsyncSession, runner: str) -> None:
     await session.execute(delete(Reservation).where(Reservation.runner == runner, ~running))
 
 
-async def add_used(session: AsyncSession, added: Mapping[str, object]) -> None:
+async def add_used(driver: Driver, added: Used) -> None:
     """Add a row to what was used of the same model for the same purpose in the same period."""
-    statement = insert(Used).values(added)
+    await _ADD_USED.run(driver, values_of(added))
+
+
+def _adding_used() -> Insert:
+    statement = inserting(Used)
     sums = {name: getattr(Used, name) + statement.excluded[name] for name in _ADDED_UP}
     estimated = Used.estimated | statement.excluded.estimated
-    await session.execute(
-        statement.on_conflict_do_update(index_elements=Used.__table__.primary_key, set_=sums | {"estimated": estimated})
+    return statement.on_conflict_do_update(
+        index_elements=Used.__table__.primary_key, set_=sums | {"estimated": estimated}
     )
+
+
+_ADD_USED = Statement(_adding_used())
 
 
 async def used_models(session: AsyncSession, owner_id: str, *, period_start: datetime) -> Sequence[Used]:

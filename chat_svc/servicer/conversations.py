@@ -15,7 +15,7 @@ from chat_svc.generations import Generations
 from chat_svc.owners import Turns
 from chat_svc.servicer import bridge
 from chat_svc.texts import clean
-from svckit import identity
+from svckit import identity, postgres
 from svckit.errors import Unavailable
 from svckit.postgres import Database
 from svckit.rpc.call import Context
@@ -79,12 +79,13 @@ class ConversationRpcs(ChatServiceServicer):
         owner_id, key = identity.user_id(), clean(request.idempotency_key)
         now = datetime.now(UTC)
         async with self.turns.of(owner_id), self.database.transaction() as session:
-            allowance = await entitlements.allowance(session, owner_id, now=now)
+            driver = await postgres.driver_of(session)
+            allowance = await entitlements.allowance(driver, owner_id, now=now)
             model = self.catalogue.choose(provider=request.provider, model=request.model, included=allowance.includes)
-            await owners.take_turn(session, owner_id)
+            await owners.take_turn(driver, owner_id)
             made = await store.conversation_of_key(session, key, owner_id=owner_id) if key else None
             made = made or await conversations.create(
-                session,
+                driver,
                 owner_id=owner_id,
                 plan=allowance.plan,
                 model=model,
@@ -101,7 +102,8 @@ class ConversationRpcs(ChatServiceServicer):
     ) -> pb.UpdateConversationResponse:
         owner_id = identity.user_id()
         async with self.database.transaction() as session:
-            allowance = await entitlements.allowance(session, owner_id, now=datetime.now(UTC))
+            driver = await postgres.driver_of(session)
+            allowance = await entitlements.allowance(driver, owner_id, now=datetime.now(UTC))
             changes = self._changes(request, allowance=allowance)
             changed = await conversations.change(session, request.conversation_id, changes, owner_id=owner_id)
         return pb.UpdateConversationResponse(conversation=bridge.conversation(changed))

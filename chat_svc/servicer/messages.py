@@ -16,7 +16,7 @@ from chat_svc.servicer.answers import Answers
 from chat_svc.servicer.asking import draft_of, last_event_id
 from chat_svc.texts import clean
 from chat_svc.wishes import Retake
-from svckit import identity
+from svckit import identity, postgres
 from svckit.errors import NotFound
 from svckit.postgres import Database
 from svckit.rpc.call import Context
@@ -43,7 +43,9 @@ class MessageRpcs(ChatServiceServicer):
                 rows = await store.newest_of_branch(session, leaf_id, conversation_id=found.id, limit=size)
             else:
                 rows = await store.oldest_of_branch(session, leaf_id, conversation_id=found.id, after=after, limit=size)
-            images = await attachment_store.references(session, [row.message.id for row in rows])
+            images = await attachment_store.references(
+                await postgres.driver_of(session), [row.message.id for row in rows]
+            )
         messages = [bridge.message(row, images.get(row.message.id, ())) for row in rows]
         token = _next_page(rows[-1].message, leaf_id, newest_first=request.newest_first) if rows else ""
         return pb.ListMessagesResponse(messages=messages, next_page_token=token)

@@ -9,7 +9,7 @@ from chatmesh.chat.v1.chat_pb2_grpc import ChatServiceServicer
 from chat_svc import entitlements, quota, usage_store
 from chat_svc.catalogue import Catalogue
 from chat_svc.servicer import bridge
-from svckit import identity
+from svckit import identity, postgres
 from svckit.postgres import Database
 from svckit.rpc.call import Context
 
@@ -35,7 +35,8 @@ class PlanRpcs(ChatServiceServicer):
     async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
         owner_id = identity.user_id()
         async with self.database.transaction() as session:
-            allowance = await entitlements.allowance(session, owner_id, now=datetime.now(UTC))
-            standing = await quota.standing(session, owner_id, allowance)
+            driver = await postgres.driver_of(session)
+            allowance = await entitlements.allowance(driver, owner_id, now=datetime.now(UTC))
+            standing = await quota.standing(driver, owner_id, allowance)
             models = await usage_store.used_models(session, owner_id, period_start=allowance.period.start)
         return bridge.usage(standing, models)

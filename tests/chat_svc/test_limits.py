@@ -86,7 +86,7 @@ async def test_somebody_elses_many_sends_leave_connections_to_the_database(
     """They wait for a turn that another replica has, and at most one of them in the database."""
     async with postgres.connected(str(one.settings.database_url), pool_size=1) as database:
         async with database.transaction() as session:
-            await store.lock_owner(session, user.id)
+            await store.lock_owner(await postgres.driver_of(session), user.id)
             calls = [asyncio.create_task(call) for _ in range(15) for call in (user.begin(), user.create())]
             await until(partial(waiting, session))
             await stranger.send()

@@ -72,7 +72,7 @@ async def test_it_pages_in_both_directions_and_each_page_reads_little_more_than_
         async with reading_few(database) as session:
             await store.newest_of_branch(session, ids[5_000], conversation_id=made.id, limit=21)
         async with reading_few(database) as session:
-            await store.history(session, ids[-1], size=2_400, each=24)
+            await store.history(await postgres.driver_of(session), ids[-1], size=2_400, each=24)
 
     found = await pages(user, made.id, most=10, page_size=100)
     backwards = await pages(user, made.id, most=10, page_size=100, newest_first=True)
