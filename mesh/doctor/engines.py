@@ -67,7 +67,15 @@ async def events(url: str, *, chosen: Mapping[str, object]) -> str:
     """
     client = Client()
     try:
-        await client.connect(url.split(","), allow_reconnect=False, connect_timeout=_SECONDS, error_cb=_unheard)
+        await client.connect(
+            url.split(","),
+            allow_reconnect=False,
+            # Left alone, it asks a server that refuses for two minutes.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=_SECONDS,
+            error_cb=_unheard,
+        )
         account = await client.jetstream().account_info()
         version, connected = client.connected_server_version, client.connected_url
     except (nats.errors.Error, OSError, TimeoutError) as error:

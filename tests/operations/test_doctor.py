@@ -40,6 +40,7 @@ async def test_what_is_wrong_is_said_with_what_to_do_about_it(engines: Engines, 
     assert "nowhere" in found["PostgreSQL"]["said"]
     assert "SERVICE_SECRET: must be set in production" in found["settings"]["said"]
     assert found["Redis"]["said"] == "it throws keys away when it is full (allkeys-lru)"
+    assert "NATS_URL" in found["NATS"]["todo"]
     assert "CLICKHOUSE_URL" in found["ClickHouse"]["todo"]
     assert "chatmesh chat" in found["chat"]["todo"]
 
