@@ -9,6 +9,8 @@ import asyncio
 import secrets
 import sys
 
+from sqlalchemy.exc import OperationalError
+
 from auth_svc import accounts, addresses, app, clock, models, passwords
 from auth_svc.settings import AuthSettings
 from svckit import postgres
@@ -58,3 +60,5 @@ if __name__ == "__main__":
         raise SystemExit("\n".join(error.problems)) from None
     except ServiceError as error:
         raise SystemExit(error.message) from None
+    except OperationalError as error:
+        raise SystemExit(f"DATABASE_URL: {error.orig}") from None

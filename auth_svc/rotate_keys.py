@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import sys
 
+from sqlalchemy.exc import OperationalError
+
 from auth_svc import clock, models, signing_keys
 from auth_svc.sealing import Seal
 from auth_svc.settings import AuthSettings
@@ -44,3 +46,5 @@ if __name__ == "__main__":
         raise SystemExit("\n".join(error.problems)) from None
     except ServiceError as error:
         raise SystemExit(error.message) from None
+    except OperationalError as error:
+        raise SystemExit(f"DATABASE_URL: {error.orig}") from None

@@ -131,6 +131,10 @@ async def test_an_administrator_is_made_from_the_command_line(
     async with started("auth_svc.create_admin", "nobody", env=env) as process:
         said, _ = await process.communicate()
         assert (process.returncode, said) == (1, b"email: must be an e-mail address\n")
+    nowhere = {**env, "DATABASE_URL": f"{env['DATABASE_URL']}-nowhere"}
+    async with started("auth_svc.create_admin", "root@example.com", env=nowhere) as process:
+        said, _ = await process.communicate()
+        assert (process.returncode, said.decode().split(": ")[0]) == (1, "DATABASE_URL")
 
 
 async def test_a_signing_key_is_replaced_from_the_command_line(
