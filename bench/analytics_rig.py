@@ -1,6 +1,7 @@
 """The analytics service as production starts it, over a folder that has events and no views yet: it makes them."""
 
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 from chatmesh.analytics.v1 import analytics_pb2 as pb
 from chatmesh.analytics.v1.analytics_pb2_grpc import AnalyticsServiceStub
 
@@ -17,7 +19,7 @@ from bench.rig import port_of, python, start_backend
 from svckit import clients, local
 from svckit.identity import Claims, Role, SigningKey, mint
 from svckit.local import Home, Program, Supervised
-from svckit.local.probes import answers
+from svckit.local.probes import Probe
 from svckit.local.supervised import start_on_free_ports
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _NO_DATABASE = "postgresql://127.0.0.1/none"  # analytics has none
 class AnalyticsRig:
     """The service as an analyst calls it, and the NATS that it hears of events by.
 
-    `start_seconds` is what it took to make the views, and all else.
+    `start_seconds` is what it took to start, to fill the views, and to compare them with the events.
     """
 
     stub: "AnalyticsServiceAsyncStub"
@@ -71,6 +73,22 @@ async def running(folder: Path, *, clickhouse: Path) -> AsyncIterator[AnalyticsR
         )
 
 
+def _audited(metrics: str) -> Probe:
+    """Whether the views are filled: the service's first audit comes after that, and tells when it ended."""
+
+    async def audited() -> bool:
+        try:
+            async with aiohttp.ClientSession() as http, http.get(metrics) as answer:
+                found = re.search(
+                    r"^analytics_last_audit_timestamp_seconds ([1-9].*)$", await answer.text(), re.MULTILINE
+                )
+        except (aiohttp.ClientError, OSError):
+            return False
+        return found is not None
+
+    return audited
+
+
 def _service(home: Home, environment: dict[str, str], port: int, admin_port: int) -> Supervised:
     listen, admin = f"127.0.0.1:{port}", f"127.0.0.1:{admin_port}"
     program = Program(
@@ -78,7 +96,7 @@ def _service(home: Home, environment: dict[str, str], port: int, admin_port: int
         command=python("analytics_svc"),
         environment={**environment, "LISTEN": listen, "ADMIN_LISTEN": admin},
     )
-    return Supervised(program, home=home, url=listen, ready=answers(f"http://{admin}/readyz"), patience=_PATIENCE)
+    return Supervised(program, home=home, url=listen, ready=_audited(f"http://{admin}/metrics"), patience=_PATIENCE)
 
 
 def _analyst(key: SigningKey) -> tuple[tuple[str, str], ...]:
